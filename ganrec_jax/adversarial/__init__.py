@@ -1,0 +1,1 @@
+"""Generator against discriminator: losses, the alternating step, monitors, expansion."""

@@ -1,0 +1,1 @@
+"""Behaviour logs and item texts: types, sources, splits."""

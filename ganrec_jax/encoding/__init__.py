@@ -1,0 +1,1 @@
+"""Texts to vectors: tokenizer, pretrained weights, pretraining, adaptation, whitening."""

@@ -1,0 +1,1 @@
+"""Ranking metrics, significance, tables and the leak check."""

@@ -1,0 +1,1 @@
+"""Networks as pure `init` and `apply`; no input or output."""

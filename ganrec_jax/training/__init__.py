@@ -1,0 +1,1 @@
+"""Updates, the training loop, checkpoints and logs; what every trained stage shares."""
