@@ -1,0 +1,103 @@
+"""Which rows of a log are kept: duplicates merged, rare users and items dropped, a share of the users drawn."""
+
+import dataclasses
+
+import numpy as np
+
+from ganrec_jax.data.types import Catalogue, Dataset
+from ganrec_jax.errors import DataError
+
+_SUBSAMPLE = 1  # The purpose of the random draw, folded into the seed.
+
+
+def merge_duplicates(user, item, value, time=None):
+  """Merges the rows of a (user, item) pair that occurs more than once: values are summed, the latest time is kept.
+
+  The latest time, so that a pair before a cut in time holds nothing from after it.
+
+  Args:
+    user: int `[n]`, not negative.
+    item: int `[n]`, not negative.
+    value: float or int `[n]`.
+    time: int `[n]` or None.
+
+  Returns:
+    (user, item, value, time, merged): the columns `[m]` sorted by user and item, and `merged = n - m`.
+  """
+  order = np.lexsort((item, user))
+  user, item, value = user[order], item[order], value[order]
+  first = np.ones(len(user), bool)
+  first[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])
+  starts = np.flatnonzero(first)
+  if len(user):
+    time = None if time is None else np.maximum.reduceat(time[order], starts)
+    value = np.add.reduceat(value, starts)
+  return user[starts], item[starts], value, time, len(user) - len(starts)
+
+
+def restrict(dataset, rows, reason):
+  """The dataset with the interactions `rows` (index or mask array `[n]`) alone, users and items renumbered from 0.
+
+  Users and items keep their order; those without an interaction are dropped. What was dropped is counted in
+  `info['dropped'][reason]` as users, items and interactions, added to what that reason dropped before.
+
+  Raises:
+    DataError: when nothing is left.
+  """
+  log = dataset.interactions.take(rows)
+  if not len(log):
+    raise DataError(f'{dataset.info["name"]}: {reason} leaves no interaction of the {len(dataset.interactions)}')
+  users, user = np.unique(log.user, return_inverse=True)
+  items, item = np.unique(log.item, return_inverse=True)
+  catalogue = dataset.catalogue
+  dropped = dict(dataset.info.get('dropped', {}))
+  before = dropped.get(reason, {'users': 0, 'items': 0, 'interactions': 0})
+  dropped[reason] = {
+    'users': before['users'] + dataset.users - len(users),
+    'items': before['items'] + dataset.items - len(items),
+    'interactions': before['interactions'] + len(dataset.interactions) - len(log),
+  }
+  return Dataset(
+    dataclasses.replace(log, user=user.astype(np.int32), item=item.astype(np.int32)),
+    Catalogue(catalogue.ids[items], catalogue.titles[items], catalogue.texts[items],
+              tuple(catalogue.phrases[i] for i in items)),
+    dataset.user_ids[users],
+    {**dataset.info, 'dropped': dropped},
+  )
+
+
+def k_core(dataset, min_user, min_item):
+  """The largest part of the dataset in which each user has `min_user` and each item `min_item` interactions or more.
+
+  Dropped rows are counted in `info['dropped']['k_core']`.
+
+  Raises:
+    DataError: when nothing is left.
+  """
+  log = dataset.interactions
+  rows = np.arange(len(log))
+  while True:
+    enough = np.bincount(log.user[rows], minlength=dataset.users)[log.user[rows]] >= min_user
+    enough &= np.bincount(log.item[rows], minlength=dataset.items)[log.item[rows]] >= min_item
+    if enough.all():
+      break
+    rows = rows[enough]
+  if not len(rows):
+    raise DataError(f'{dataset.info["name"]}: no interaction is left of {len(log)} by {dataset.users} users on '
+                    f'{dataset.items} items when each user must have {min_user} or more and each item {min_item} '
+                    'or more; lower these numbers')
+  return restrict(dataset, rows, 'k_core')
+
+
+def subsample_users(dataset, fraction, seed):
+  """The dataset of `round(fraction * users)` users, one at least, drawn by `seed`; 0 < fraction <= 1.
+
+  Raises:
+    DataError: for a fraction out of range, or when the users drawn have no interaction.
+  """
+  if not 0 < fraction <= 1:
+    raise DataError(f'fraction of users is {fraction}, allowed is more than 0 and at most 1')
+  rng = np.random.default_rng(np.random.SeedSequence([seed, _SUBSAMPLE]))
+  chosen = np.zeros(dataset.users, bool)
+  chosen[rng.permutation(dataset.users)[:max(1, round(fraction * dataset.users))]] = True
+  return restrict(dataset, chosen[dataset.interactions.user], 'subsample_users')
