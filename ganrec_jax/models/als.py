@@ -1,0 +1,192 @@
+"""Implicit alternating least squares with weighted interactions and a text prior on the item factors."""
+
+import dataclasses
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ganrec_jax.data.ragged import buckets, group, pad
+from ganrec_jax.errors import ConfigError, DataError
+from ganrec_jax.models.kernels import leave_one_out, positive_inverse
+
+_ENTRIES_A_BATCH = 2**15
+_PLAIN_SWEEPS = 3
+_PRIOR_SHRINKAGE = .3
+
+
+@dataclasses.dataclass(frozen=True)
+class AlsConfig:
+  """Hyper-parameters of `fit`.
+
+  Attributes:
+    dim: width of the factors.
+    sweeps: user and item steps; one more user step follows.
+    unobserved: weight a of every pair, seen or not, with target 0.
+    reg: L2 regularisation, times a row's interactions and its share of the unobserved.
+    kappa: strength of the text prior on item factors; 0 is plain iALS.
+    ridge: noise variance l of the kernel ridge regression that makes the prior.
+
+  Raises:
+    ConfigError: for values out of range.
+  """
+  dim: int = 64
+  sweeps: int = 10
+  unobserved: float = .05
+  reg: float = .02
+  kappa: float = 3.
+  ridge: float = .3
+
+  def __post_init__(self):
+    for name in ('dim', 'sweeps', 'unobserved', 'reg', 'ridge'):
+      if not getattr(self, name) > 0:
+        raise ConfigError(f'{name} is {getattr(self, name)}; allowed are numbers above 0')
+    if not self.kappa >= 0:
+      raise ConfigError(f'kappa is {self.kappa}; allowed are numbers from 0 on')
+
+
+@flax.struct.dataclass
+class AlsParams:
+  """Fitted factors; a score is the inner product of a user's and an item's.
+
+  Attributes:
+    users: float32 `[users, dim]`.
+    items: float32 `[items, dim]`; cold items hold their kernel ridge prediction, zeros without a kernel.
+    gram: float32 `[dim, dim]`, unobserved times the sum of v v' over warm items.
+    reg: float32 scalar, the regularisation for each unit of weight in a history.
+    base_reg: float32 scalar, the regularisation of a user without history.
+  """
+  users: jax.Array
+  items: jax.Array
+  gram: jax.Array
+  reg: jax.Array
+  base_reg: jax.Array
+
+
+def fit(histories, num_items, warm_items, kernel, config, key):
+  """Fits user and item factors to weighted implicit feedback.
+
+  A user's factor solves (a V'V + sum w v v' + reg (n_u + a N_items) I) u = sum w v, n_u the sum of his weights
+  (Hu, Koren and Volinsky 2008, with the regularisation of Rendle et al. 2022). With base_j = reg (n_j + a N_users),
+  an item's solves (a U'U + sum w u u' + (.3 base_j + kappa) I) v = sum w u + kappa f_j, where f_j is the kernel ridge
+  prediction of v_j from the other items' texts; in the first three sweeps, and without a kernel, the prior is left
+  out and base_j counts in full.
+
+  Args:
+    histories: `Ragged` over users; values are items, all of them warm.
+    num_items: warm and cold items together.
+    warm_items: int `[m]`.
+    kernel: float32 `[items, items]`, or None for plain iALS.
+    config: `AlsConfig`.
+    key: for the initial item factors.
+
+  Raises:
+    DataError: where a history holds an item that is not warm, or there is no warm item.
+    ConfigError: where the kernel is not positive definite with the configured ridge.
+  """
+  check_warm(histories, num_items, warm_items)
+  warm = np.asarray(warm_items)
+  place = np.zeros(num_items, np.int32)
+  place[warm] = np.arange(len(warm))
+  by_user = dataclasses.replace(histories, values=place[histories.values])
+  owner = np.repeat(np.arange(len(histories), dtype=np.int32), histories.lengths)
+  by_item = group(by_user.values, owner, len(warm), histories.weights)
+
+  prior = kernel is not None and config.kappa > 0
+  inverse = positive_inverse(kernel[warm][:, warm] + config.ridge * jnp.eye(len(warm)), 'ridge') if prior else None
+  user_batches, item_batches = _batches(by_user), _batches(by_item)
+  items = .1 / np.sqrt(config.dim) * jax.random.normal(key, (len(warm), config.dim))
+  user_base, item_base = (config.reg * config.unobserved * n for n in (len(warm), len(histories)))
+  zeros = jnp.zeros((len(histories), config.dim))
+
+  def user_step(items):
+    return _step(zeros, items, user_batches, config.unobserved, config.reg, user_base, 0.)
+
+  for sweep in range(config.sweeps):
+    users = user_step(items)
+    if prior and sweep >= _PLAIN_SWEEPS:
+      items = _step(leave_one_out(inverse, items), users, item_batches, config.unobserved,
+                    _PRIOR_SHRINKAGE * config.reg, _PRIOR_SHRINKAGE * item_base, config.kappa)
+    else:
+      items = _step(jnp.zeros_like(items), users, item_batches, config.unobserved, config.reg, item_base, 0.)
+  users = user_step(items)
+
+  cold = np.setdiff1d(np.arange(num_items), warm)
+  everything = jnp.zeros((num_items, config.dim)).at[warm].set(items)
+  if prior and len(cold):
+    everything = everything.at[cold].set(kernel[cold][:, warm] @ (inverse @ items))
+  return AlsParams(users, everything, config.unobserved * _gram(items), jnp.float32(config.reg),
+                   jnp.float32(user_base))
+
+
+@jax.jit
+def fold_in(params, items, weights):
+  """The factors `[batch, dim]` of new users from their histories, as a user step of `fit` would give them.
+
+  Args:
+    params: `AlsParams`.
+    items: int32 `[batch, length]`.
+    weights: float32 `[batch, length]`, 0 where padded.
+  """
+  ridge = params.reg * weights.sum(1) + params.base_reg
+  return _solve(params.items, params.gram, items, weights, ridge, jnp.zeros((len(items), params.items.shape[1])))
+
+
+def check_warm(histories, num_items, warm_items):
+  """Raises a `DataError` unless there are warm items and all items of `histories` are among them."""
+  if not len(warm_items):
+    raise DataError('there is no warm item to fit; at least one is needed')
+  warm = np.zeros(num_items, bool)
+  warm[warm_items] = True
+  bad = np.flatnonzero(~warm[histories.values])
+  if len(bad):
+    user = int(np.searchsorted(histories.offsets, bad[0], 'right')) - 1
+    raise DataError(f'user {user}: item {histories.values[bad[0]]} of the history is cold; only warm items are fitted')
+
+
+def _batches(ragged):
+  """Padded (rows, neighbours, weights) on the device; a padded length has one batch size, so few shapes compile.
+
+  Rows that fill up a batch have an index beyond the last row, which scatters drop.
+  """
+  sizes, out = {}, []
+  for rows, length, _ in buckets(ragged.lengths, _ENTRIES_A_BATCH):
+    size = sizes.setdefault(length, len(rows))
+    values, weights = pad(ragged, rows, length, 0)
+    missing = size - len(rows)
+    out.append((jnp.asarray(np.pad(rows, (0, missing), constant_values=len(ragged)), jnp.int32),
+                jnp.asarray(np.pad(values, ((0, missing), (0, 0)))),
+                jnp.asarray(np.pad(weights, ((0, missing), (0, 0))))))
+  return out
+
+
+def _step(prior, others, batches, unobserved, reg, base, kappa):
+  """Solves for all rows given the factors `others` and the `prior [rows, dim]`, batch by batch."""
+  gram, out = unobserved * _gram(others), jnp.zeros_like(prior)
+  for rows, neighbours, weights in batches:
+    out = _solve_rows(out, others, gram, prior, rows, neighbours, weights, reg, base, kappa)
+  return out
+
+
+@jax.jit
+def _solve_rows(out, others, gram, prior, rows, neighbours, weights, reg, base, kappa):
+  ridge = reg * weights.sum(1) + base + kappa
+  pull = kappa * prior.at[rows].get(mode='clip')
+  return out.at[rows].set(_solve(others, gram, neighbours, weights, ridge, pull), mode='drop')
+
+
+def _solve(others, gram, neighbours, weights, ridge, pull):
+  """Solves (gram + sum w v v' + ridge I) x = sum w v + pull for each row, `[batch, dim]`."""
+  with jax.default_matmul_precision('highest'):
+    found = others[neighbours]
+    weighted = found * weights[..., None]
+    system = gram + jnp.einsum('bld,ble->bde', weighted, found) + ridge[:, None, None] * jnp.eye(len(gram))
+    factor = jax.scipy.linalg.cho_factor(system, lower=True)
+    return jax.scipy.linalg.cho_solve(factor, (weighted.sum(1) + pull)[..., None])[..., 0]
+
+
+@jax.jit
+def _gram(factors):
+  with jax.default_matmul_precision('highest'):
+    return factors.T @ factors

@@ -1,0 +1,119 @@
+"""Content kernels: whitened text vectors, the mixture of two RBF kernels, and kernel ridge regression."""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ganrec_jax.errors import ConfigError, DataError
+
+SHARPNESS = 2.
+
+
+@flax.struct.dataclass
+class Whitening:
+  """The map from text vectors to whitened ones, fitted on warm items.
+
+  Attributes:
+    mean: float32 `[dim]`.
+    projection: float32 `[dim, directions]`.
+  """
+  mean: jax.Array
+  projection: jax.Array
+
+  def apply(self, vectors):
+    """Whitened rows of length 1 `[items, directions]` of `vectors [items, dim]`; rows of zeros (no text) stay zero."""
+    return _unit((vectors - self.mean) @ self.projection) * _has_text(vectors)[:, None]
+
+
+def whiten(vectors, fit_items, directions=128, power=.5, floor=.001):
+  """Fits a partial whitening on the warm items that have a text.
+
+  Vectors are centred and projected on the principal directions; coordinate k is divided by
+  (sd_k + floor sd_1)^power. Directions beyond the rank are left out.
+
+  Args:
+    vectors: float32 `[items, dim]`; a row of zeros says that the item has no text.
+    fit_items: int `[m]`, the warm items.
+    directions: how many principal directions are kept at most.
+    power: 1 whitens fully, 0 only rotates.
+    floor: keeps small standard deviations from blowing up, relative to the largest.
+
+  Raises:
+    DataError: where a vector is not finite.
+  """
+  bad = np.flatnonzero(~np.isfinite(vectors).all(1))
+  if len(bad):
+    raise DataError(f'text vectors, row {bad[0]}: not finite; all entries must be finite numbers')
+  rows = np.asarray(vectors, np.float64)[fit_items]
+  rows = rows[np.abs(rows).sum(1) > 0]
+  mean = rows.mean(0) if len(rows) else np.zeros(vectors.shape[1])
+  # [dim, dim] is small, so it is decomposed on the host in double precision: the covariance squares the condition.
+  variance, axes = np.linalg.eigh((rows - mean).T @ (rows - mean) / max(len(rows), 1))
+  sd, axes = np.sqrt(np.maximum(variance[::-1], 0)), axes[:, ::-1]
+  rank = min(directions, int((sd > 1e-6 * max(sd[0], np.finfo(np.float32).tiny)).sum()))
+  scale = (sd[:rank] + floor * sd[0]) ** -power
+  return Whitening(jnp.asarray(mean, jnp.float32), jnp.asarray(axes[:, :rank] * scale, jnp.float32))
+
+
+def content_kernel(text, terms):
+  """The kernel .5 exp(2 (z_i z_j - 1)) + .5 exp(2 (t_i t_j - 1)) between items, float32 `[left, right]`.
+
+  An item without text (z or t is zero) is to every other what an unrelated item is, exp(-2) in that half, so two such
+  items are not alike. The kernel of a set with itself has ones on the diagonal all the same (`with_unit_diagonal`),
+  which keeps it positive definite.
+
+  Args:
+    text: float32 `[left, right]`, inner products of whitened text vectors.
+    terms: float32 `[left, right]`, inner products of TF-IDF rows.
+  """
+  return .5 * jnp.exp(SHARPNESS * (jnp.asarray(text) - 1)) + .5 * jnp.exp(SHARPNESS * (jnp.asarray(terms) - 1))
+
+
+def with_unit_diagonal(kernel):
+  """The symmetrised `kernel [items, items]` with ones on its diagonal."""
+  kernel = .5 * (kernel + kernel.T)
+  return kernel.at[jnp.diag_indices(len(kernel))].set(1.)
+
+
+def positive_inverse(matrix, what):
+  """The inverse `[n, n]` of a symmetric positive definite matrix through its Cholesky factor, symmetrised.
+
+  Raises:
+    ConfigError: where the matrix is not positive definite in float32; `what` names the field that mends it.
+  """
+  inverse = _inverse(matrix)
+  if not bool(jnp.isfinite(inverse).all()):
+    raise ConfigError(f'a matrix {matrix.shape} is not positive definite in float32; raise {what}')
+  return inverse
+
+
+def leave_one_out(inverse, targets):
+  """What kernel ridge regression predicts for each row when fitted without it: y_j - (A^-1 y)_j / [A^-1]_jj.
+
+  Args:
+    inverse: float32 `[n, n]`, the inverse of A = K + ridge I.
+    targets: float32 `[n, dim]`.
+
+  Returns:
+    float32 `[n, dim]`. (Rasmussen and Williams 2006, equation 5.12, with zero mean.)
+  """
+  with jax.default_matmul_precision('highest'):
+    return targets - inverse @ targets / jnp.diag(inverse)[:, None]
+
+
+@jax.jit
+def _inverse(matrix):
+  with jax.default_matmul_precision('highest'):
+    factor = jax.scipy.linalg.cho_factor(.5 * (matrix + matrix.T), lower=True)
+    inverse = jax.scipy.linalg.cho_solve(factor, jnp.eye(len(matrix), dtype=matrix.dtype))
+    return .5 * (inverse + inverse.T)
+
+
+def _unit(rows):
+  norm = jnp.linalg.norm(rows, axis=1, keepdims=True)
+  return jnp.where(norm > 0, rows / jnp.where(norm > 0, norm, 1), 0)
+
+
+def _has_text(vectors):
+  return jnp.abs(jnp.asarray(vectors)).sum(1) > 0
