@@ -18,13 +18,13 @@ PERIOD_SECONDS = 61 * 86400
 DIM = 16
 INTERESTS = 3
 # The weights of genre, subgenre, two moods, era, country, two instruments in an item's content vector.
-_ATTRIBUTE_WEIGHTS = np.array([.6, .75, .4, .4, .35, .25, .2, .2])
-_SHARPNESS = 5.  # how strongly taste decides
-_POPULARITY_EXPONENT = .75
+_ATTRIBUTE_WEIGHTS = np.array([.6, .9, .4, .4, .35, .3, .2, .2])
+_SHARPNESS = 10.  # how strongly taste decides
+_POPULARITY_EXPONENT = .8
 _ACTIVITY_EXPONENT = 1.4
 _RAMP_PERIODS = 4  # a new release is as widely heard as it will be after so many periods
 _NO_TEXT, _LITTLE_TEXT, _MISLEADING_TEXT = .04, .08, .06
-_LEAST_LOG_PROBABILITY = 1e-30
+_LEAST_PROBABILITY = 1e-30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,23 +48,23 @@ class WorldConfig:
   items: int = 900
   events: int = 30_000
   seed: int = 0
-  content: float = .6
+  content: float = .65
   drift: float = .5
   newcomers: float = .1
   releases: float = .25
 
   def __post_init__(self):
-    limits = {'users': (20, 100_000), 'items': (40, 20_000), 'seed': (0, 2**32 - 1), 'content': (0, 1), 'drift': (0, 1),
-              'newcomers': (0, .5), 'releases': (0, .5)}
-    for name, (low, high) in limits.items():
-      _check_range(name, getattr(self, name), low, high, whole=isinstance(type(self).__dict__[name], int))
+    for name, low, high in (('users', 20, 100_000), ('items', 40, 20_000), ('seed', 0, 2**32 - 1)):
+      _check_range(name, getattr(self, name), low, high, whole=True)
     _check_range('events', self.events, 5 * self.users, self.users * self.items // 5, whole=True)
+    for name, high in (('content', 1), ('drift', 1), ('newcomers', .5), ('releases', .5)):
+      _check_range(name, getattr(self, name), 0, high, whole=False)
 
 
 def _check_range(name, value, low, high, whole):
   kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
   if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-    raise ConfigError(f'{name}={value!r}, allowed is {"a whole number" if whole else "a number"} '
+    raise ConfigError(f'sample world: {name}={value!r}, allowed is {"a whole number" if whole else "a number"} '
                       f'from {low:,} to {high:,}')
 
 
@@ -133,31 +133,37 @@ def affinity(world, users, time=None):
 
 
 def log_probability(world, users, since=None):
-  """The log of the expected number of times that listeners draw each item: its ranking is the `oracle`.
+  """The log of the probability that listeners come to hear each item: its ranking is the `oracle`.
 
-  The expectation is over the periods in which the listener is there, so over drifting tastes and new releases; items
-  are drawn with probability softmax(affinity) in each period.
+  The probability is over the periods in which the listener is there, so over drifting tastes and new releases, and
+  knows that nobody takes an item twice: in the limit of many items, drawing n of them without replacement by weights
+  w_j takes item j with probability 1 - exp(-rate w_j), with the rate at which these sum to n (Rosen, 1972). The
+  hazards rate * w_j of the periods add up, and each period's rate answers for what was heard in those before.
 
   Args:
     world: a `World`.
     users: int `[b]`.
-    since: seconds since 1970; only periods that end later count (for a split in time). None counts all.
+    since: seconds since 1970, from which to count (for a split in time): the probability is then of hearing from
+      then on what was not heard before. None counts all.
 
   Returns:
     float32 `[b, items]`, finite: the log of 1e-30 where an item cannot have been heard.
   """
-  first = 0 if since is None else int(np.clip((since - START) // PERIOD_SECONDS, 0, PERIODS - 1))
+  passed = 0. if since is None else (since - START) / PERIOD_SECONDS
+  counted = np.clip(np.arange(1, PERIODS + 1) - passed, 0, 1)
   similarities = _similarities(world.tastes[:, users], world.vectors)
   start, end = world.active[users].T
-  expected = np.zeros((len(users), world.config.items))
-  for period in range(first, PERIODS):
+  hazard, counted_hazard = np.zeros((2, len(users), world.config.items))
+  for period in range(PERIODS):
     there = np.flatnonzero((start <= period) & (period < end))
     scores = _taste(similarities[:, there], world.interest_weights[users[there]], world.config.drift, period)
     scores = scores + _exposure(world.exposure, world.release, period)
-    weights = np.exp(scores - scores.max(1, keepdims=True, initial=0))
-    rate = world.activity[users[there]] / (end - start)[there]
-    expected[there] += rate[:, None] * weights / weights.sum(1, keepdims=True)
-  return np.log(np.maximum(expected, _LEAST_LOG_PROBABILITY)).astype(np.float32)
+    weights = np.exp(scores - scores.max(1, keepdims=True))
+    wanted = world.activity[users[there]] / (end - start)[there]
+    now = _rate(weights, np.exp(-hazard[there]), wanted)[:, None] * weights
+    hazard[there] += now
+    counted_hazard[there] += counted[period] * now
+  return np.log(np.maximum(-np.expm1(-counted_hazard), _LEAST_PROBABILITY)).astype(np.float32)
 
 
 def acceptance(world, users, items):
@@ -258,11 +264,18 @@ def _make_listeners(config, places):
   last = np.where((rng.random(count) < .2) & ~newcomer, first + rng.integers(3, PERIODS, count), PERIODS)
   few = rng.integers(2, 5, count)
   many = np.minimum(1 + rng.pareto(_ACTIVITY_EXPONENT, count), 30)
-  share = (config.events - few[newcomer].sum()) / many[~newcomer].sum()
-  many = np.clip(np.round(share * many), 5, config.items // 3)
+  many = _scale(many, config.events - few[newcomer].sum(), ~newcomer, 5, config.items // 3)
   return {'tastes': tastes, 'interest_weights': weights / weights.sum(1, keepdims=True),
           'active': np.column_stack([first, np.minimum(last, PERIODS)]).astype(np.int32),
           'activity': np.where(newcomer, few, many).astype(np.int32)}
+
+
+def _scale(numbers, total, counted, low, high):
+  """`numbers [n]` times a factor, rounded and clipped to `low` to `high`, so that the `counted` ones sum to `total`."""
+  factor = total / numbers[counted].sum()
+  for _ in range(20):
+    factor *= total / np.clip(factor * numbers[counted], low, high).sum()
+  return np.clip(np.round(factor * numbers), low, high)
 
 
 def _similarities(tastes, vectors):
@@ -276,19 +289,31 @@ def _taste(similarities, interest_weights, drift, period):
   return np.log((interest_weights[..., None] * np.exp(_SHARPNESS * turned)).sum(1))
 
 
+def _rate(weights, left, wanted):
+  """The rate `[b]` at which sum_j left_j (1 - exp(-rate w_j)) = wanted; all but `wanted [b]` are `[b, items]`.
+
+  Newton's steps from below: the sum is concave in the rate, so they never overshoot.
+  """
+  rate = wanted / (left * weights).sum(1)
+  for _ in range(8):
+    not_taken = left * np.exp(-rate[:, None] * weights)
+    rate += (wanted - (left - not_taken).sum(1)) / (not_taken * weights).sum(1)
+  return rate
+
+
 def _exposure(exposure, release, period):
   """The log-exposure `[items]` in a period: -inf before the release, rising for `_RAMP_PERIODS` after it."""
   ramp = np.where(release > 0, np.clip((period - release + 1) / _RAMP_PERIODS, 0, 1), 1.)
   return exposure + np.log(ramp, where=ramp > 0, out=np.full(len(ramp), -np.inf))
 
 
-def _listen(config, items, listeners, block=2048):
+def _listen(config, items, listeners):
   """Draws the log: in each period each listener takes new items by the odds of his affinity (Plackett-Luce)."""
   rng = _generator(config.seed, 'listen')
   start, end = listeners['active'].T[..., None]
   there = (start <= np.arange(PERIODS)) & (np.arange(PERIODS) < end)
   counts = rng.multinomial(listeners['activity'], there / there.sum(1, keepdims=True))
-  columns = []
+  columns, block = [], 1 + 2_000_000 // config.items
   for first in range(0, config.users, block):
     users = np.arange(first, min(first + block, config.users))
     similarities = _similarities(listeners['tastes'][:, users], items['vectors'])
@@ -306,7 +331,7 @@ def _listen(config, items, listeners, block=2048):
       item = best[row, rank]
       heard[some[row], item] = True
       fond = likes[row, item] - likes.mean(1)[row]
-      plays = np.ceil(np.exp(.5 + .35 * fond + .8 * rng.standard_normal(len(row))))
+      plays = np.ceil(np.exp(.5 + .2 * fond + .8 * rng.standard_normal(len(row))))
       time = START + period * PERIOD_SECONDS + rng.integers(PERIOD_SECONDS, size=len(row))
       columns.append((users[some[row]], item, plays, time))
   user, item, plays, time = (np.concatenate(parts) for parts in zip(*columns, strict=True))
