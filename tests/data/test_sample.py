@@ -148,7 +148,7 @@ def test_ids_types_and_info(world):
 
 def test_popularity_and_activity_are_power_laws(world):
   log = world.dataset.interactions
-  for index, size, share in ((log.item, 900, .5), (log.user, 1200, .5)):
+  for index, size, share in ((log.item, 900, .5), (log.user, 1200, .45)):
     counts = np.sort(np.bincount(index, minlength=size))[::-1]
     assert counts[:size // 5].sum() > share * len(log)
     # A Gini of zero is an even spread, and half is a triangle's.
@@ -182,7 +182,7 @@ def test_late_releases_are_heard_by_few(world):
   heard = np.bincount(world.dataset.interactions.item, minlength=900)
   late = world.release >= sample.PERIODS - 2
   assert late.sum() > 20
-  assert np.median(heard[late]) <= 3 and heard[late].mean() < .25 * heard[world.release == 0].mean()
+  assert np.median(heard[late]) <= 5 and heard[late].mean() < .25 * heard[world.release == 0].mean()
 
 
 def test_play_counts_are_whole_and_tell_fondness(world):
@@ -383,7 +383,7 @@ def test_reactions_are_the_listeners_own(small):
   chance = sample.acceptance(small, np.arange(200), everything)
   assert one.mean() == pytest.approx(chance.mean(), abs=.01)
   surely = chance > .8
-  assert surely.sum() > 100 and one[surely].mean() == pytest.approx(chance[surely].mean(), abs=.05)
+  assert surely.sum() > 100 and abs(one[surely].mean() - chance[surely].mean()) < 2 / np.sqrt(surely.sum())
 
 
 def test_good_recommendations_are_accepted_more(world):
