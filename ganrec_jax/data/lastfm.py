@@ -8,8 +8,11 @@ all: the published counts are checked instead, and the SHA-256 of the archive th
 import contextlib
 import dataclasses
 import hashlib
+import http.client
 import io
+import lzma
 import shutil
+import struct
 import threading
 import urllib.request
 import zipfile
@@ -18,6 +21,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
 
 from ganrec_jax.data.clean import merge_duplicates
 from ganrec_jax.data.types import Catalogue, Dataset, Interactions
@@ -31,10 +35,7 @@ CITATION = """@inproceedings{Cantador:RecSys2011,
   author = {Cantador, Iv{\\'a}n and Brusilovsky, Peter and Kuflik, Tsvi},
   title = {2nd Workshop on Information Heterogeneity and Fusion in Recommender Systems (HetRec 2011)},
   booktitle = {Proceedings of the 5th ACM Conference on Recommender Systems},
-  series = {RecSys 2011},
   year = {2011},
-  location = {Chicago, IL, USA},
-  publisher = {ACM},
 }"""
 PUBLISHED = {'users': 1892, 'artists': 17632, 'user_artists rows': 92834, 'tag assignments': 186479, 'tags': 11946,
              'user_friends rows': 25434}
@@ -50,6 +51,10 @@ _MEMBERS = {
   'user_taggedartists.dat': (('userID', 'artistID', 'tagID', 'day', 'month', 'year'), 'utf-8-sig'),
 }
 _LARGEST = 10 ** 15
+# What the standard library raises for damaged archives, encrypted ones and unknown kinds of compression included.
+_DAMAGED_ARCHIVE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError,
+                    RuntimeError)
+_DAMAGED_COPY = (RuntimeError, ValueError, KeyError, json_format.ParseError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,17 +105,17 @@ def _parse(member, content):
 
 def _read_members(path):
   """The `_Table` of each member of the archive."""
-  tables = {}
+  contents = {}
   try:
     with zipfile.ZipFile(path) as archive:
       names = {PurePosixPath(name).name: name for name in archive.namelist()}
       for member in _MEMBERS:
         if member not in names:
           raise DataError(f'{path}: no {member} among its members {", ".join(sorted(names))}; get it anew from {URL}')
-        tables[member] = _parse(member, archive.read(names[member]))
-  except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        contents[member] = archive.read(names[member])
+  except _DAMAGED_ARCHIVE as error:
     raise DataError(f'{path}: damaged or truncated archive ({error}); get it anew from {URL}') from error
-  return tables
+  return {member: _parse(member, content) for member, content in contents.items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,7 +270,7 @@ def _unreachable(url, seconds):
     try:
       with urllib.request.urlopen(urllib.request.Request(url, method='HEAD'), timeout=seconds):
         answer[0] = None
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
       answer[0] = str(error)
 
   thread = threading.Thread(target=ask, daemon=True)
@@ -276,19 +281,45 @@ def _unreachable(url, seconds):
 
 def _find_archive(manual_dir, data_dir):
   """The path of the archive in `manual_dir` or in the manual folder below `data_dir`, or None."""
-  folders = [data_dir / 'downloads' / 'manual'] if manual_dir is None else [
-    manual_dir, data_dir / 'downloads' / 'manual']
-  return next((folder / ARCHIVE for folder in folders if (folder / ARCHIVE).is_file()), None)
+  folders = (manual_dir, data_dir / 'downloads' / 'manual')
+  return next((folder / ARCHIVE for folder in folders if folder is not None and (folder / ARCHIVE).is_file()), None)
 
 
-def _download(manual_dir, data_dir):
+def _read_downloaded(manual_dir, data_dir, verify_counts):
+  """Downloads the archive: its `Tables` and its SHA-256. A file that cannot be used is not kept."""
   reason = _unreachable(URL, CONNECT_SECONDS)
   if reason is not None:
     places = ' or '.join(str(p) for p in (manual_dir, data_dir / 'downloads' / 'manual') if p is not None)
-    raise DataError(f'{ARCHIVE} is not in {places}, and {URL} cannot be reached ({reason}). Get the file there, on '
-                    'another machine if need be, and name the folder it lies in: --config.data.manual_dir=FOLDER')
+    raise DataError(f'{ARCHIVE} is not in {places}, and {URL} cannot be reached ({reason}). Get it there, on another '
+                    'machine if need be, and pass the folder it lies in as --config.data.manual_dir=FOLDER')
   manager = tfds.download.DownloadManager(download_dir=data_dir / 'downloads', dataset_name='hetrec2011_lastfm')
-  return Path(manager.download(URL))
+  try:
+    archive = Path(manager.download(URL))
+  except (OSError, tfds.download.DownloadError) as error:
+    raise DataError(f'{URL}: the download broke off ({error}); start again, or get it by other means '
+                    'and pass the folder it lies in as --config.data.manual_dir=FOLDER') from error
+  try:
+    return read_archive(archive, verify_counts), _sha256(archive)
+  except DataError:
+    archive.unlink()
+    raise
+
+
+def _sha256(path):
+  try:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+  except OSError as error:
+    raise DataError(f'{path}: cannot be read ({error.strerror})') from error
+
+
+@contextlib.contextmanager
+def _readable_copy(data_dir):
+  """Turns what TFDS raises for a damaged prepared copy into a `DataError`."""
+  try:
+    yield
+  except _DAMAGED_COPY as error:
+    raise DataError(f'{data_dir / Hetrec2011Lastfm.name}: the prepared copy is damaged ({error}); delete this folder '
+                    'and start again') from error
 
 
 def _prepared(data_dir, sha256):
@@ -302,12 +333,13 @@ def _prepared(data_dir, sha256):
 
 def _prepare(data_dir, tables, sha256):
   """Prepares both configurations anew."""
+  tfds.disable_progress_bar()
   builders = []
   for name in ('listens', 'artists'):
     outdated = Hetrec2011Lastfm(config=name, data_dir=str(data_dir)).data_dir
     shutil.rmtree(outdated, ignore_errors=True)
     builder = Hetrec2011Lastfm(config=name, data_dir=str(data_dir), tables=tables, archive_sha256=sha256)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints what the logs and results say anyway.
       builder.download_and_prepare(file_format='array_record')
     builders.append(builder)
   return builders
@@ -355,13 +387,14 @@ def load(manual_dir, data_dir, verify_counts=True):
   """
   manual_dir, data_dir = (None if p is None else Path(p).expanduser() for p in (manual_dir, data_dir))
   archive = _find_archive(manual_dir, data_dir)
-  sha256 = None if archive is None else hashlib.sha256(archive.read_bytes()).hexdigest()
-  builders = _prepared(data_dir, sha256)
+  sha256 = None if archive is None else _sha256(archive)
+  with _readable_copy(data_dir):
+    builders = _prepared(data_dir, sha256)
   if builders is None:
-    if archive is None:
-      archive = _download(manual_dir, data_dir)
-      sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    builders = _prepare(data_dir, read_archive(archive, verify_counts), sha256)
-  if verify_counts:
-    _verify_counts(builders[0].info.metadata['counts'])
-  return _dataset(builders)
+    tables, sha256 = _read_downloaded(manual_dir, data_dir, verify_counts) if archive is None else (
+      read_archive(archive, verify_counts), sha256)
+    builders = _prepare(data_dir, tables, sha256)
+  with _readable_copy(data_dir):
+    if verify_counts:
+      _verify_counts(builders[0].info.metadata['counts'])
+    return _dataset(builders)
