@@ -76,8 +76,8 @@ def _make_task(name, dataset, target_rows, seen_rows, candidates):
   stray = target_rows[~is_candidate[log.item[target_rows]]]
   if len(stray):
     row = stray[0]
-    raise DataError(f'split, row {row}: the pair of user {dataset.user_ids[log.user[row]]!r} and item '
-                    f'{dataset.catalogue.ids[log.item[row]]!r} is a target of the task {name}, but the item is no '
+    raise DataError(f'split, row {row}: the pair of user {str(dataset.user_ids[log.user[row]])!r} and item '
+                    f'{str(dataset.catalogue.ids[log.item[row]])!r} is a target of the task {name}, but the item is no '
                     'candidate there; an item held out as cold may have no other held-out rows')
   users = np.unique(log.user[target_rows])
   seen_rows = seen_rows[np.isin(log.user[seen_rows], users)]
