@@ -67,10 +67,9 @@ class _Table:
   def numbers(self, column, lowest=0):
     """A column as int64 `[n]`; blanks around a number are no part of it."""
     values = [value.strip(' ') for value in self.columns[column]]
-    bad = next((k for k, v in enumerate(values) if not (v.isascii() and v.isdigit() and lowest <= int(v) <= _LARGEST)),
-               None)
-    if bad is not None:
-      raise DataError(self.where(bad, column) + f', allowed is a whole number from {lowest} to {_LARGEST}')
+    bad = [k for k, v in enumerate(values) if not (v.isascii() and v.isdigit() and lowest <= int(v) <= _LARGEST)]
+    if bad:
+      raise DataError(self.where(bad[0], column) + f', allowed is a whole number from {lowest} to {_LARGEST}')
     return np.array(list(map(int, values)), np.int64)
 
   def where(self, k, column):
@@ -96,9 +95,9 @@ def _parse(member, content):
   rows = [line.split('\t') for line in lines[first - 1:]]
   if not rows:
     raise DataError(f'{member}: no rows after the header')
-  bad = next((k for k, row in enumerate(rows) if len(row) != len(header)), None)
-  if bad is not None:
-    raise DataError(f'{member}, row {first + bad}: {len(rows[bad])} columns in {lines[first - 1 + bad]!r}, allowed are '
+  bad = [k for k, row in enumerate(rows) if len(row) != len(header)]
+  if bad:
+    raise DataError(f'{member}, row {first + bad[0]}: {len(rows[bad[0]])} columns in {rows[bad[0]]}, allowed are '
                     f'{len(header)} divided by tabs: {", ".join(header)}')
   return _Table(member, first, dict(zip(header, zip(*rows, strict=True), strict=True)))
 
@@ -143,7 +142,7 @@ class Tables:
 
 
 def _verify_counts(counts):
-  wrong = [f'{counts[name]} {name} where {due} are published' for name, due in PUBLISHED.items() if counts[name] != due]
+  wrong = [f'{counts[key]} {key} where {due} are published' for key, due in PUBLISHED.items() if counts[key] != due]
   if wrong:
     raise DataError(f'{ARCHIVE} has {"; ".join(wrong)}; get it anew from {URL}')
 
@@ -210,8 +209,7 @@ def read_archive(path, verify_counts=True):
   tag, tagged_artist = tagged.numbers('tagID'), tagged.numbers('artistID')
   tagged.refuse(~np.isin(tag, tags), 'tagID', 'an id of tags.dat')
   user, artist, weight, _, merged = merge_duplicates(user, artist, weight)
-  by, known = np.argsort(artists), np.isin(tagged_artist, artists)
-  artists = artists[by]
+  by, known, artists = np.argsort(artists), np.isin(tagged_artist, artists), np.sort(artists)
   return Tables(
     users, np.searchsorted(user, [*users, _LARGEST + 1]), artist, weight, artists, tuple(names[by].tolist()),
     _top_tags(np.searchsorted(artists, tagged_artist[known]), tag[known], tags, labels, len(artists)),
@@ -301,7 +299,8 @@ def _read_downloaded(manual_dir, data_dir, verify_counts):
   try:
     return read_archive(archive, verify_counts), _sha256(archive)
   except DataError:
-    archive.unlink()
+    for file in (archive, archive.with_name(f'{archive.name}.INFO')):
+      file.unlink()
     raise
 
 
