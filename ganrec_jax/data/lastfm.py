@@ -67,7 +67,8 @@ class _Table:
   def numbers(self, column, lowest=0):
     """A column as int64 `[n]`; blanks around a number are no part of it."""
     values = [value.strip(' ') for value in self.columns[column]]
-    bad = [k for k, v in enumerate(values) if not (v.isascii() and v.isdigit() and lowest <= int(v) <= _LARGEST)]
+    bad = [k for k, v in enumerate(values)
+           if not (v.isascii() and v.isdigit() and len(v) <= 16 and lowest <= int(v) <= _LARGEST)]
     if bad:
       raise DataError(self.where(bad[0], column) + f', allowed is a whole number from {lowest} to {_LARGEST}')
     return np.array(list(map(int, values)), np.int64)

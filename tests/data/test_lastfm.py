@@ -94,7 +94,7 @@ def test_repeated_pairs_are_summed_and_counted(tmp_path):
   ('user_artists.dat', '\t5', '\tNaN', "row 3, column weight: 'NaN'"),
   ('user_artists.dat', '\t5', '\t-5', "row 3, column weight: '-5', allowed is a whole number from 1"),
   ('user_artists.dat', '\t5', '\t0', "row 3, column weight: '0'"),
-  ('user_artists.dat', '\t5', '\t' + '9' * 30, "row 3, column weight: '9{30}'"),
+  ('user_artists.dat', '\t5', '\t' + '9' * 5000, "row 3, column weight: '9{5000}'"),
   ('user_artists.dat', '20\t3', '20\t8', "user_artists.dat, row 3, column artistID: '8', allowed is an id of artists"),
   ('user_taggedartists.dat', '20\t3', '21\t3', "row 6, column userID: '21', allowed is a userID of user_artists.dat"),
   ('user_taggedartists.dat', '20\t3\t5', '20\t3\t6', "row 6, column tagID: '6', allowed is an id of tags.dat"),
