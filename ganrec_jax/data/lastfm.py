@@ -111,10 +111,10 @@ def _read_members(path):
       names = {PurePosixPath(name).name: name for name in archive.namelist()}
       for member in _MEMBERS:
         if member not in names:
-          raise DataError(f'{path}: no {member} among its members {", ".join(sorted(names))}; get it anew from {URL}')
+          raise DataError(f'{path}: no {member} among its members {sorted(names)}; get it anew from {URL}')
         contents[member] = archive.read(names[member])
   except _DAMAGED_ARCHIVE as error:
-    raise DataError(f'{path}: damaged or truncated archive ({error}); get it anew from {URL}') from error
+    raise DataError(f'{path}: damaged or truncated archive ({error!r}); get it anew from {URL}') from error
   return {member: _parse(member, content) for member, content in contents.items()}
 
 

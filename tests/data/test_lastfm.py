@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ganrec_jax.data import lastfm
@@ -140,6 +140,7 @@ def test_refuses_a_truncated_archive(tmp_path, share):
     lastfm.read_archive(path, False)
 
 
+@example(place=.87890625, mask=100)  # A line break in the name of a member.
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path, place, mask):
