@@ -1,0 +1,119 @@
+"""Transformer blocks (Vaswani et al. 2017) that BERT, the adversaries and the recommenders share."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+def attention_mask(mask, causal):
+  """Which positions each position may read.
+
+  Args:
+    mask: bool or 0/1 `[batch, length]`, true where a position holds something.
+    causal: whether a position reads only itself and what comes before it.
+
+  Returns:
+    bool, `[batch, 1, 1, length]`, or `[batch, 1, length, length]` where causal; axes are (batch, head, reader, read).
+  """
+  mask = mask.astype(bool)[:, None, None, :]
+  if causal:
+    length = mask.shape[-1]
+    mask = mask & jnp.tril(jnp.ones((length, length), bool))
+  return mask
+
+
+class SelfAttention(nn.Module):
+  """Multi-head self-attention: softmax(Q K^T / sqrt(dim / heads)) V, with one product for Q, K and V.
+
+  Where a position may read nothing, it reads all positions alike, so that nothing becomes NaN.
+  """
+  dim: int
+  heads: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x, mask):
+    """Reads `x [batch, length, dim]` under `mask [batch, 1, 1 or length, length]`; returns the shape of `x`."""
+    if self.dim % self.heads:
+      raise ValueError(f'dim {self.dim} is not a multiple of heads {self.heads}')
+    batch, length, _ = x.shape
+    size = self.dim // self.heads
+    qkv = nn.Dense(3 * self.dim, dtype=self.dtype, name='qkv')(x).reshape(batch, length, 3, self.heads, size)
+    query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    logits = jnp.einsum('bqhd,bkhd->bhqk', query * size ** -.5, key).astype(jnp.float32)
+    weights = jax.nn.softmax(jnp.where(mask, logits, jnp.finfo(jnp.float32).min)).astype(self.dtype)
+    read = jnp.einsum('bhqk,bkhd->bqhd', weights, value).reshape(batch, length, self.dim)
+    return nn.Dense(self.dim, dtype=self.dtype, name='out')(read)
+
+
+class FeedForward(nn.Module):
+  """Dense, GELU (the exact one, by the error function), dense; position by position."""
+  dim: int
+  hidden: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    """Maps `[..., dim]` to `[..., dim]`."""
+    x = jax.nn.gelu(nn.Dense(self.hidden, dtype=self.dtype, name='up')(x), approximate=False)
+    return nn.Dense(self.dim, dtype=self.dtype, name='down')(x)
+
+
+class TransformerBlock(nn.Module):
+  """Self-attention and a feed-forward net, each with a residual and a layer norm.
+
+  Attributes:
+    dim: width.
+    heads: attention heads; must divide `dim`.
+    hidden: width of the feed-forward net's inner layer.
+    causal: whether a position reads only itself and what comes before it.
+    pre_norm: norm before each sublayer (Xiong et al. 2020), or after each residual sum as in the original and BERT.
+    epsilon: added to the variance by the layer norms.
+    dtype: of the computation; parameters are float32.
+  """
+  dim: int
+  heads: int
+  hidden: int
+  causal: bool = False
+  pre_norm: bool = True
+  epsilon: float = 1e-6
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x, mask):
+    """Reads `x [batch, length, dim]` and `mask [batch, length]`; returns `[batch, length, dim]`.
+
+    What comes out at masked positions is finite and means nothing.
+    """
+    norms = [nn.LayerNorm(epsilon=self.epsilon, use_fast_variance=False, dtype=self.dtype, name=name)
+             for name in ('attention_norm', 'feed_norm')]
+    attention = SelfAttention(self.dim, self.heads, self.dtype, name='attention')
+    feed = FeedForward(self.dim, self.hidden, self.dtype, name='feed')
+    readable = attention_mask(mask, self.causal)
+    if self.pre_norm:
+      x = x + attention(norms[0](x), readable)
+      return x + feed(norms[1](x))
+    x = norms[0](x + attention(x, readable))
+    return norms[1](x + feed(x))
+
+
+class Encoder(nn.Module):
+  """A stack of pre-norm blocks with a final layer norm; positions are the caller's to add.
+
+  Attributes: as in `TransformerBlock`, and `layers`, the number of blocks.
+  """
+  layers: int
+  dim: int
+  heads: int
+  hidden: int
+  causal: bool = False
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x, mask):
+    """Reads `x [batch, length, dim]` and `mask [batch, length]`; returns `[batch, length, dim]`."""
+    for i in range(self.layers):
+      x = TransformerBlock(self.dim, self.heads, self.hidden, self.causal, dtype=self.dtype, name=f'block_{i}')(x, mask)
+    return nn.LayerNorm(use_fast_variance=False, dtype=self.dtype, name='norm')(x)
