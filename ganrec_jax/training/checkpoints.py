@@ -1,0 +1,68 @@
+"""Orbax checkpoints that survive a kill, and that are walked back past damage."""
+
+import os
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+
+from ganrec_jax.errors import UserError
+
+
+class Checkpoints:
+  """The checkpoints of one trained stage in one folder: the newest two are kept.
+
+  Args:
+    directory: made where it does not exist.
+
+  Raises:
+    UserError: where the folder cannot be written.
+  """
+
+  def __init__(self, directory):
+    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False,
+                                           cleanup_tmp_directories=True)
+    try:
+      self._manager = ocp.CheckpointManager(os.path.abspath(directory), options=options)
+    except OSError as error:
+      raise UserError(f'{directory}: checkpoints cannot be written here ({error.strerror})') from error
+    self._directory = directory
+
+  def save(self, step, state):
+    """Saves `state`, a pytree of arrays, as step number `step`; returns when it is on disk."""
+    try:
+      self._manager.save(step, args=ocp.args.StandardSave(jax.device_get(state)))
+      self._manager.wait_until_finished()
+    except (OSError, ValueError) as error:
+      raise UserError(f'{self._directory}: checkpoint {step} cannot be written ({error}); the last good one is '
+                      'kept') from error
+
+  def restore(self, like):
+    """The newest readable checkpoint in the form of `like`, or None where there is none.
+
+    A damaged checkpoint is named in a warning and removed, and the one before it is tried.
+
+    Returns:
+      (step, state) or None.
+    """
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, jax.device_get(like))
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        return step, self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+      # Orbax answers damage with errors of many kinds (JSON, Zarr, key and shape errors), none of them its own.
+      except Exception as error:  # noqa: BLE001
+        logging.warning('%s: checkpoint %d is damaged (%s: %s); going back to the one before it', self._directory,
+                        step, type(error).__name__, str(error).splitlines()[0] if str(error) else '')
+        self._manager.delete(step)
+    return None
+
+  def close(self):
+    """Waits for what is under way and gives back the threads."""
+    self._manager.close()
+
+
+def same_bits(a, b):
+  """Whether two pytrees of arrays are equal to the bit."""
+  a, b = jax.tree.leaves(a), jax.tree.leaves(b)
+  return len(a) == len(b) and all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))

@@ -1,0 +1,65 @@
+"""What a run writes down while it goes: one JSON line a measurement, and the same for TensorBoard."""
+
+import json
+import math
+import os
+
+from absl import logging
+
+
+class Metrics:
+  """Writes `metrics.jsonl` and TensorBoard event files below one work directory.
+
+  Lines are `{"stage": ..., "step": ..., name: value, ...}`. A stage that goes on from step s first drops its own
+  lines after s, so that an interrupted run leaves the same lines as an uninterrupted one.
+
+  Args:
+    workdir: the work directory, or None to write nothing.
+  """
+
+  def __init__(self, workdir):
+    self._path = workdir and os.path.join(workdir, 'metrics.jsonl')
+    self._board = workdir and os.path.join(workdir, 'tensorboard')
+    self._writers = {}
+
+  def rewind(self, stage, step):
+    """Drops the lines of `stage` (all where `step` is 0) that lie after `step`, and a torn last line."""
+    if not self._path or not os.path.exists(self._path):
+      return
+    kept, dropped = [], 0
+    with open(self._path, encoding='utf-8') as file:
+      for line in file:
+        try:
+          record = json.loads(line)
+        except json.JSONDecodeError:
+          dropped += 1
+          continue
+        if record['stage'] == stage and record['step'] > step:
+          dropped += 1
+        else:
+          kept.append(line)
+    if dropped:
+      logging.info('%s: %d lines after step %d of %s are written anew', self._path, dropped, step, stage)
+      with open(self._path + '.tmp', 'w', encoding='utf-8') as file:
+        file.writelines(kept)
+      os.replace(self._path + '.tmp', self._path)
+
+  def write(self, stage, step, values):
+    """Writes the finite or infinite numbers `values` (name to scalar) of `stage` at `step`."""
+    if not self._path:
+      return
+    values = {name: float(value) for name, value in values.items()}
+    record = {name: value if math.isfinite(value) else repr(value) for name, value in values.items()}
+    with open(self._path, 'a', encoding='utf-8') as file:
+      file.write(json.dumps({'stage': stage, 'step': int(step)} | record) + '\n')
+    if stage not in self._writers:
+      from tensorboardX import SummaryWriter  # takes a second to import
+      self._writers[stage] = SummaryWriter(os.path.join(self._board, stage), write_to_disk=True)
+    for name, value in values.items():
+      self._writers[stage].add_scalar(name, value, int(step))
+
+  def close(self):
+    """Writes out the event files."""
+    for writer in self._writers.values():
+      writer.close()
+    self._writers.clear()

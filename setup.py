@@ -1,0 +1,42 @@
+"""Packaging of ganrec_jax."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r"__version__ = '(.+)'", (HERE / 'ganrec_jax/__init__.py').read_text(encoding='utf-8'))[1]
+
+setup(
+    name='ganrec_jax',
+    version=VERSION,
+    description='Recommendation with adversarially generated training data, in JAX and Flax',
+    long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    packages=find_packages(include=['ganrec_jax', 'ganrec_jax.*']),
+    python_requires='>=3.11',
+    install_requires=[
+        'absl-py',
+        'array_record',  # the record format of the TFDS builders
+        'flax>=0.12.8,<0.13',
+        'importlib_resources',  # TFDS needs it for builders inside a package and forgets to ask
+        'jax>=0.10,<0.12',
+        'matplotlib',
+        'ml-collections>=1.1',
+        'numpy>=2,<3',
+        'optax>=0.2.8,<0.3',
+        'orbax-checkpoint>=0.12.8,<0.13',
+        'safetensors',
+        'tensorboardX>=2.6.5',
+        'tensorflow-datasets>=4.9.10,<4.10',
+        'tokenizers',
+        'tqdm',
+        'transformers>=5.23,<6',
+    ],
+    extras_require={
+        'test': ['hypothesis', 'pytest', 'scikit-learn', 'scipy'],
+        'benchmark': ['implicit', 'scikit-learn', 'scipy'],
+    },
+)

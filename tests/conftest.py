@@ -1,0 +1,21 @@
+"""Eight simulated devices for every test, set before jax is imported."""
+
+import os
+import pathlib
+
+os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
+# Simulated devices share a thread pool; with fewer threads than collectives in flight they wait for one another.
+os.environ.setdefault('NPROC', '16')
+os.environ.setdefault('MPLBACKEND', 'agg')
+
+import pytest  # noqa: E402
+
+REAL_DATA = pathlib.Path(__file__).resolve().parents[2] / 'shared' / 'data'
+
+
+@pytest.fixture
+def real_data():
+  """The folder of real data sets beside the repository; the test is skipped where it is absent."""
+  if not REAL_DATA.is_dir():
+    pytest.skip(f'needs the real data sets, and {REAL_DATA.name} is not beside the repository')
+  return REAL_DATA
