@@ -1,0 +1,59 @@
+"""Music: listeners and artists.
+
+    python -m ganrec_jax.main --config=configs/music.py                    an embedded, simulated world
+    python -m ganrec_jax.main --config=configs/music.py:testing            the same, small
+    python -m ganrec_jax.main --config=configs/music.py:lastfm --config.data.manual_dir=FOLDER
+    python -m ganrec_jax.main --config=configs/music.py:lastfm_testing --config.data.manual_dir=FOLDER
+
+`lastfm` reads hetrec2011-lastfm-2k.zip (Cantador, Brusilovsky, Kuflik 2011; research use).
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from configs import common  # noqa: E402  (configs are files beside the package, no part of it)
+
+
+def _sample(config):
+  """The embedded sample world."""
+  del config
+
+
+def _testing(config):
+  """The embedded sample world in seconds."""
+  config.world.update(users=200, items=150, events=4000)
+  config.evaluation.resamples = 1000
+  config.base.sweeps = 4
+  config.base.dim = 16
+
+
+def _lastfm(config):
+  """Real Last.fm: 1,892 listeners, 17,632 artists."""
+  config.data.source = 'lastfm'
+  config.encoder.kind = 'pretrained'
+
+
+def _lastfm_testing(config):
+  """A tenth of Last.fm's listeners, without the pretrained encoder."""
+  _lastfm(config)
+  config.data.user_share = .1
+  config.encoder.kind = 'none'
+  config.evaluation.resamples = 1000
+  config.base.sweeps = 4
+
+
+VARIANTS = {'': _sample, 'testing': _testing, 'lastfm': _lastfm, 'lastfm_testing': _lastfm_testing}
+
+
+def get_config(variant=''):
+  """The locked config of a variant.
+
+  Raises:
+    ValueError: for an unknown variant, naming the nearest ones.
+  """
+  if variant not in VARIANTS:
+    raise ValueError(common.unknown('variant', variant, [name for name in VARIANTS if name]))
+  config = common.base()
+  VARIANTS[variant](config)
+  return config.lock()

@@ -1,0 +1,65 @@
+"""What stages leave for one another: arrays in one file with the hash of all that made them."""
+
+import hashlib
+import json
+import os
+import zipfile
+
+import numpy as np
+from absl import logging
+
+from ganrec_jax.errors import UserError
+
+
+def digest(*parts):
+  """The SHA-256 of the JSON form of `parts`, as hex."""
+  return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def write_atomically(path, write):
+  """Calls `write(file)` on a binary file that takes its name only when it is whole.
+
+  Raises:
+    UserError: where the disk is full or the folder cannot be written; nothing is left behind.
+  """
+  temporary = f'{path}.tmp'
+  try:
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
+    with open(temporary, 'wb') as file:
+      write(file)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(temporary, path)
+  except OSError as error:
+    raise UserError(f'{path}: cannot be written ({error.strerror or error}); nothing was left half-written') from error
+  finally:
+    if os.path.exists(temporary):
+      os.remove(temporary)
+
+
+def write_json(path, value):
+  """Writes `value` as indented JSON, whole or not at all."""
+  write_atomically(path, lambda file: file.write((json.dumps(value, indent=1, sort_keys=True) + '\n').encode()))
+
+
+def cached(path, key, compute):
+  """The arrays at `path` where they were made by the same `key`, else `compute()`, which is then written there.
+
+  Args:
+    path: an .npz file.
+    key: the hash of all that the arrays depend on.
+    compute: `() -> dict` of name to NumPy array.
+
+  Returns:
+    (arrays, whether they were there already). A damaged file is named in a warning and made again.
+  """
+  if os.path.exists(path):
+    try:
+      with np.load(path, allow_pickle=False) as file:
+        if str(file['key']) == key:
+          return {name: file[name] for name in file.files if name != 'key'}, True
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+      logging.warning('%s: damaged (%s); it is made again', path, error)
+  arrays = compute()
+  write_atomically(path, lambda file: np.savez(file, key=np.asarray(key), **arrays))
+  return arrays, False

@@ -1,0 +1,82 @@
+"""Flags and dispatch: `python -m ganrec_jax.main --config=configs/music.py[:variant] [--workdir=DIR]`."""
+
+import os
+import pathlib
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from ganrec_jax.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file('config', None, 'A config file, with :variant where it has some.',
+                                          lock_config=True)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory; runs/<config>-<variant> by default.')
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def find_config(value):
+  """The config flag's value with its file found in the current directory or beside the package.
+
+  Raises:
+    UserError: where the file is in neither.
+  """
+  path, colon, variant = value.partition(':')
+  places = [pathlib.Path(path), _ROOT / path]
+  for place in places:
+    if place.is_file():
+      return f'{place}{colon}{variant}'
+  raise UserError(f'config {path!r} is no file; looked for {" and ".join(str(p.resolve()) for p in places)}')
+
+
+def _workdir(value):
+  path, _, variant = value.partition(':')
+  return os.path.join('runs', pathlib.Path(path).stem + (f'-{variant}' if variant else ''))
+
+
+def _main(_):
+  logging.set_verbosity(logging.INFO)
+  from ganrec_jax import pipeline  # imports jax, after the flags are known to be right
+  from ganrec_jax.training import interrupt
+  workdir = _WORKDIR.value or _workdir(_given[0])
+  logging.info('work directory: %s', workdir)
+  try:
+    with interrupt.graceful():
+      pipeline.run(_CONFIG.value, workdir)
+  except UserError as error:
+    return _refuse(error)
+  except interrupt.Interrupted as stop:
+    print(f'{stop}; what was done is saved, the same command goes on from there: '
+          f'python -m ganrec_jax.main {" ".join(sys.argv[1:])}', file=sys.stderr)
+    return 128 + stop.signum
+  return 0
+
+
+def _refuse(error):
+  print(f'error: {error}', file=sys.stderr)
+  return 2
+
+
+_given = []
+
+
+def run():
+  """The command: exits with 0, with 2 for usage and data errors, or with 128 + signal where it was stopped."""
+  arguments = list(sys.argv)
+  try:
+    for place, argument in enumerate(arguments):
+      if argument.startswith(('--config=', '-config=')):
+        _given.append(argument.partition('=')[2])
+        arguments[place] = '--config=' + find_config(_given[0])
+    if not _given:
+      raise UserError('--config=FILE[:VARIANT] is missing, for example --config=configs/music.py')
+    app.run(_main, argv=arguments)
+  # ml_collections answers a bad variant, field or type with these; they all stem from the command line here.
+  except (UserError, flags.Error, ValueError, KeyError, AttributeError, TypeError) as error:
+    if flags.FLAGS.is_parsed():
+      raise
+    sys.exit(_refuse(error.args[0] if error.args else error))
+
+
+if __name__ == '__main__':
+  run()
