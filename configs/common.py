@@ -50,6 +50,12 @@ def base():
   config.encoder.kind = 'none'
   # Which pretrained weights: 'minilm', or a folder of Hugging Face files.
   config.encoder.weights = 'minilm'
+  # Texts are cut to this many tokens.
+  config.encoder.max_length = 64
+  # One vector a text: 'mean' of the token vectors or 'cls', the first one.
+  config.encoder.pooling = 'mean'
+  # Number format of the encoder's computation: 'float32' or 'bfloat16' (accelerators).
+  config.encoder.dtype = 'float32'
 
   config.base = ConfigDict()
   # Width of the factors.

@@ -60,22 +60,36 @@ def _refuse(error):
 _given = []
 
 
+def _parse(argv):
+  """Parses the flags; whatever is wrong with them is a `UserError`."""
+  arguments = list(argv)
+  for place, argument in enumerate(arguments):
+    if argument.startswith(('--config=', '-config=')):
+      _given.append(argument.partition('=')[2])
+      arguments[place] = '--config=' + find_config(_given[0])
+  app.define_help_flags()
+  try:
+    rest = flags.FLAGS(arguments)
+  # absl and ml_collections answer a bad variant, field or type with errors of all these kinds.
+  except (flags.Error, ValueError, KeyError, AttributeError, TypeError) as error:
+    # ml_collections puts the traceback of a config file's own error before its message.
+    words = ' '.join(str(error.args[0] if error.args else error).rpartition('ValueError: ')[2].split())
+    raise UserError(f'unknown config field {words}' if isinstance(error, KeyError | AttributeError) else words
+                    ) from error
+  if not _given:
+    raise UserError('--config=FILE[:VARIANT] is missing, for example --config=configs/music.py')
+  if rest[1:]:
+    raise UserError(f'{rest[1]!r} is no flag; flags look like --name=value')
+  return rest
+
+
 def run():
   """The command: exits with 0, with 2 for usage and data errors, or with 128 + signal where it was stopped."""
-  arguments = list(sys.argv)
   try:
-    for place, argument in enumerate(arguments):
-      if argument.startswith(('--config=', '-config=')):
-        _given.append(argument.partition('=')[2])
-        arguments[place] = '--config=' + find_config(_given[0])
-    if not _given:
-      raise UserError('--config=FILE[:VARIANT] is missing, for example --config=configs/music.py')
-    app.run(_main, argv=arguments)
-  # ml_collections answers a bad variant, field or type with these; they all stem from the command line here.
-  except (UserError, flags.Error, ValueError, KeyError, AttributeError, TypeError) as error:
-    if flags.FLAGS.is_parsed():
-      raise
-    sys.exit(_refuse(error.args[0] if error.args else error))
+    rest = _parse(sys.argv)
+  except UserError as error:
+    sys.exit(_refuse(error))
+  app.run(_main, argv=rest, flags_parser=lambda argv: argv)
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import os
 import subprocess
 import time
@@ -73,9 +74,16 @@ def encode(config, prepared, workdir):
     return None
   if config.encoder.kind != 'pretrained':
     raise ConfigError(f'encoder.kind is {config.encoder.kind!r}; allowed are none, pretrained')
-  from ganrec_jax.encoding import vectors  # imports transformers, which takes seconds
-  return vectors.encode_texts(prepared.dataset.catalogue.texts, config.encoder.weights,
-                              os.path.join(workdir, 'artifacts', 'encode.npz'), devices(config))
+  from ganrec_jax.encoding import tokenizer, weights  # these import tokenizers and safetensors
+  from ganrec_jax.encoding import vectors as encoding
+  pretrained = weights.load(weights.find(config.encoder.weights))
+  words = tokenizer.encode(tokenizer.load(pretrained.folder), prepared.dataset.catalogue.texts.tolist(),
+                           config.encoder.max_length)
+  options = {'pooling': config.encoder.pooling, 'dtype': jnp.dtype(config.encoder.dtype)}
+  return encoding.cached(
+    os.path.join(workdir, 'artifacts', 'encode.npz'),
+    encoding.key_hash(pretrained.params, pretrained.config, words, **options),
+    lambda: encoding.encode(pretrained.params, pretrained.config, words, devices=devices(config), **options))
 
 
 def content(prepared, vectors):
@@ -233,8 +241,8 @@ def run(config, workdir):
   fitted = data.interactions.take(split.rows('train'))
   warm = np.flatnonzero(item_masks(data, split)['warm'])
   leaks.check(data, split, {'base': (fitted.user, fitted.item)}, fitted_items={'kernel': warm})
-  key = artifacts.digest(VERSION, config.base.to_dict(), config.encoder.to_dict(), config.seed, data.sha256(),
-                         split.sha256())
+  key = artifacts.digest(VERSION, config.base.to_dict(), config.seed, data.sha256(), split.sha256(),
+                         '' if vectors is None else hashlib.sha256(vectors.tobytes()).hexdigest())
   base = timed('recommend', fit_base, config, prepared, vectors, workdir, key)
   rows = rows_to_judge(prepared, base)
   results = timed('evaluate', evaluate, config, prepared, rows, workdir, vectors)

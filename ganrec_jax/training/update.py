@@ -24,6 +24,6 @@ def gradient_update(loss, optimizer):
     if axis is not None:
       grads, metrics = jax.lax.pmean((grads, metrics), axis)
     updates, opt_state = optimizer.update(grads, opt_state, params)
-    return optax.apply_updates(params, updates), opt_state, metrics | {'grad_norm': optax.global_norm(grads)}
+    return optax.apply_updates(params, updates), opt_state, metrics | {'grad_norm': optax.tree.norm(grads)}
 
   return update

@@ -1,0 +1,155 @@
+"""The command as a person types it: every mistake is one line and exit code 2, every run leaves its artifacts."""
+
+import csv
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+TESTING = '--config=configs/music.py:testing'
+
+
+def environment():
+  # One device, as on a laptop; the simulated devices of the other tests are not wanted here.
+  return {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'} | {'PYTHONPATH': str(ROOT)}
+
+
+def command(*arguments, cwd=ROOT):
+  return subprocess.run([sys.executable, '-m', 'ganrec_jax.main', *arguments], cwd=cwd, capture_output=True, text=True,
+                        env=environment(), timeout=300)
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('run') / 'work'
+  done = command(TESTING, f'--workdir={workdir}')
+  assert done.returncode == 0, done.stderr
+  return workdir, done
+
+
+def results(workdir):
+  found = json.loads((workdir / 'results.json').read_text())
+  return {name: value for name, value in found.items() if name not in ('wall_seconds', 'stages')}
+
+
+@pytest.mark.parametrize(('arguments', 'words'), [
+  ([], ['--config=FILE']),
+  (['--config=configs/musik.py'], ['configs/musik.py', 'is no file']),
+  (['--config=configs/music.py:lastfn'], ['lastfn', 'did you mean lastfm']),
+  (['--config=configs/music.py', '--config.base.dimm=3'], ['dimm', 'Did you mean "dim"']),
+  (['--config=configs/music.py', '--config.base.dim=wide'], ['config.base.dim', 'wide']),
+  (['--config=configs/music.py', '--wrkdir=x'], ['wrkdir', 'workdir']),
+  (['--config=configs/music.py', 'workdir'], ["'workdir' is no flag"]),
+  ([TESTING, '--config.data.source=tape'], ['data.source', 'tape', 'sample, lastfm']),
+  ([TESTING, '--config.world.users=3'], ['users=3', 'from 20']),
+  ([TESTING, '--config.data.user_share=2.0'], ['data.user_share', '2.0', 'up to 1']),
+  ([TESTING, '--config.split.kind=odd'], ['odd', 'random']),
+  ([TESTING, '--config.base.warm_blend=-1.0'], ['warm_blend', '-1.0', 'from 0 on']),
+  ([TESTING, '--config.devices=99'], ['devices is 99', 'allowed']),
+  ([TESTING, '--config.data.min_user=1000'], ['1000']),
+  ([TESTING, '--config.data.split_file=nowhere.csv'], ['nowhere.csv']),
+])
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, tmp_path):
+  done = command(*arguments, f'--workdir={tmp_path}')
+  assert done.returncode == 2, done.stderr
+  assert 'Traceback' not in done.stderr
+  last = done.stderr.strip().splitlines()[-1]
+  assert last.startswith('error: ')
+  assert all(word in last for word in words), last
+  assert not (tmp_path / 'results.json').exists()
+
+
+def test_a_missing_archive_says_where_it_was_looked_for(tmp_path):
+  done = command('--config=configs/music.py:lastfm', f'--config.data.manual_dir={tmp_path / "no"}',
+                 f'--config.data.data_dir={tmp_path}', f'--workdir={tmp_path / "work"}')
+  assert done.returncode == 2
+  assert 'Traceback' not in done.stderr and 'hetrec2011-lastfm-2k.zip' in done.stderr.splitlines()[-1]
+
+
+def test_a_run_leaves_its_artifacts_and_says_that_data_are_simulated(finished):
+  workdir, done = finished
+  found = results(workdir)
+  assert found['simulated'] is True and 'SIMULATED DATA' in done.stdout
+  assert {row['row'] for row in found['rows']} == {'popularity', 'no_augmentation', 'oracle'}
+  assert json.loads((workdir / 'config.json').read_text())['sha256'] == found['config_sha256']
+  with gzip.open(workdir / 'split.csv.gz', 'rt') as file:
+    parts = {line['part'] for line in csv.DictReader(file)}
+  assert parts == {'train', 'valid', 'test', 'cold_valid', 'cold_test'}
+  value = {(row['row'], row['task']): row['value'] for row in found['rows'] if row['metric'] == 'ndcg@20'}
+  assert value['popularity', 'warm'] < value['no_augmentation', 'warm'] < value['oracle', 'warm']
+  assert 'is recommended' in done.stdout
+
+
+def test_a_second_run_fits_nothing_and_gives_the_same(finished):
+  workdir, _ = finished
+  first, lists = results(workdir), (workdir / 'recommendations/no_augmentation.warm.npz').read_bytes()
+  again = command(TESTING, f'--workdir={workdir}')
+  assert again.returncode == 0 and 'base: taken from the work directory' in again.stderr
+  assert results(workdir) == first
+  assert (workdir / 'recommendations/no_augmentation.warm.npz').read_bytes() == lists
+
+
+def test_a_damaged_artifact_is_named_and_made_again(finished, tmp_path):
+  workdir = shutil.copytree(finished[0], tmp_path / 'work')
+  path = workdir / 'artifacts/base.npz'
+  path.write_bytes(path.read_bytes()[:-100])
+  done = command(TESTING, f'--workdir={workdir}')
+  assert done.returncode == 0 and 'base.npz: damaged' in done.stderr
+  assert results(workdir) == results(finished[0])
+
+
+def test_a_changed_config_fits_again(finished, tmp_path):
+  workdir = shutil.copytree(finished[0], tmp_path / 'work')
+  done = command(TESTING, f'--workdir={workdir}', '--config.base.kappa=1.0')
+  assert done.returncode == 0 and 'taken from the work directory' not in done.stderr
+  assert results(workdir)['config_sha256'] != results(finished[0])['config_sha256']
+
+
+def test_a_work_directory_of_another_version_is_refused(finished, tmp_path):
+  workdir = shutil.copytree(finished[0], tmp_path / 'work')
+  (workdir / 'artifacts/version.json').write_text('0\n')
+  done = command(TESTING, f'--workdir={workdir}')
+  assert done.returncode == 2 and 'version 0' in done.stderr
+
+
+def test_a_config_is_found_beside_the_package(tmp_path):
+  done = command(TESTING, '--config.data.source=tape', cwd=tmp_path)
+  assert done.returncode == 2 and 'data.source' in done.stderr
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_like_an_uninterrupted_one(finished, tmp_path):
+  moments = np.random.default_rng(0).uniform(1., 8., 5)
+  for moment in moments:
+    running = subprocess.Popen([sys.executable, '-m', 'ganrec_jax.main', TESTING, f'--workdir={tmp_path}'], cwd=ROOT,
+                               env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(moment)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+  assert command(TESTING, f'--workdir={tmp_path}').returncode == 0
+  assert results(tmp_path) == results(finished[0])
+  for path in (finished[0] / 'recommendations').iterdir():
+    assert path.read_bytes() == (tmp_path / 'recommendations' / path.name).read_bytes()
+
+
+def test_sigterm_says_how_to_go_on(tmp_path):
+  with subprocess.Popen([sys.executable, '-m', 'ganrec_jax.main', TESTING, f'--workdir={tmp_path}'], cwd=ROOT,
+                        env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as running:
+    seen = ''
+    for line in running.stderr:
+      seen += line
+      if 'prepare ...' in line:
+        running.send_signal(signal.SIGTERM)
+        break
+    seen += running.stderr.read()
+  assert running.returncode == 128 + signal.SIGTERM
+  assert 'the same command goes on' in seen and 'Traceback' not in seen
