@@ -165,7 +165,7 @@ class Split:
     _check_column('part', self.part, len(self.part), 'i')
     _check_column('in_all', self.in_all, len(self.part), 'b')
     if len(self.part):
-      _check(0 <= self.part.min() and self.part.max() < len(PARTS),
+      _check(self.part.min() >= 0 and self.part.max() < len(PARTS),
              f'part codes run from {self.part.min()} to {self.part.max()}, allowed are 0 to {len(PARTS) - 1}')
 
   def rows(self, *parts):
