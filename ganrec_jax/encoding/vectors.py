@@ -1,0 +1,216 @@
+"""Texts to vectors: fast batched encoding, pooling, the text and the attention of a user, and a cache on disk."""
+
+import functools
+import hashlib
+import os
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from ganrec_jax.errors import ConfigError, DataError
+from ganrec_jax.models import bert
+
+POOLINGS = ('mean', 'cls')
+_SAMPLE = 701  # the purpose of the generator that draws titles for a user's text
+
+
+def pool(hidden, mask, pooling):
+  """One vector a text: the mean of the hidden states at its tokens, or the first one (`[CLS]`).
+
+  Args:
+    hidden: `[batch, length, dim]`.
+    mask: `[batch, length]`.
+    pooling: 'mean' or 'cls'.
+
+  Returns:
+    float32 `[batch, dim]`; zeros for a row without a token under 'mean'.
+  """
+  if pooling not in POOLINGS:
+    raise ConfigError(f'pooling: {pooling!r}; allowed are {POOLINGS}')
+  hidden = hidden.astype(jnp.float32)
+  if pooling == 'cls':
+    return hidden[:, 0]
+  weights = mask.astype(jnp.float32)[..., None]
+  return (hidden * weights).sum(1) / jnp.maximum(weights.sum(1), 1)
+
+
+def batches(lengths, budget):
+  """Sorts texts by length into batches of few shapes: padded lengths are multiples of 8 up to 64, then 1.25 apart.
+
+  Args:
+    lengths: int `[texts]`.
+    budget: padded tokens a batch.
+
+  Yields:
+    (row numbers `[b]`, padded length, batch size): `b <= batch size`, fewer only in the last batch of a length.
+  """
+  lengths = np.maximum(np.asarray(lengths), 1)
+  grid = [8]
+  while grid[-1] < lengths.max(initial=1):
+    grid.append(grid[-1] + 8 * max(1, grid[-1] // 32 if grid[-1] >= 64 else 1))
+  padded = np.asarray(grid)[np.searchsorted(grid, lengths)]
+  for length in np.unique(padded):
+    rows = np.flatnonzero(padded == length)
+    size = max(1, budget // int(length))
+    for start in range(0, len(rows), size):
+      yield rows[start:start + size], int(length), size
+
+
+@functools.partial(jax.jit, static_argnames=('config', 'pooling', 'dtype'))
+def _encode(params, ids, lengths, config, pooling, dtype):
+  mask = jnp.arange(ids.shape[1]) < lengths[:, None]
+  return pool(bert.apply(params, config, ids, mask, dtype), mask, pooling)
+
+
+def encode(params, config, token_ids, *, pooling='mean', devices=None, batch_tokens=4096, dtype=jnp.float32):
+  """Encodes texts; the result does not depend on their order, nor but for rounding on batches and devices.
+
+  Args:
+    params: of a BERT of the shape `config`.
+    config: a `BertConfig`.
+    token_ids: a list of int arrays `[length]`, one a text.
+    pooling: 'mean' or 'cls'.
+    devices: the batches are dealt out among them; all local devices where None.
+    batch_tokens: padded tokens in a batch of one device; bounds the memory.
+    dtype: of the computation.
+
+  Returns:
+    float32 `[texts, dim]`.
+
+  Raises:
+    DataError: for a text without tokens, longer than the model's positions, or with an id outside its vocabulary.
+  """
+  lengths = np.array([len(ids) for ids in token_ids], np.int32)
+  _check_tokens(config, token_ids, lengths)
+  devices = jax.local_devices() if devices is None else devices
+  copies = [jax.device_put(params, device) for device in devices]
+  vectors, pending = np.zeros((len(lengths), config.dim), np.float32), []
+  for number, (rows, length, size) in enumerate(batches(lengths, batch_tokens)):
+    ids = np.zeros((size, length), np.int32)
+    for slot, row in enumerate(rows):
+      ids[slot, :lengths[row]] = token_ids[row]
+    # Rows that fill up the last batch of a length get one token, so that nothing is computed over an empty set.
+    there = np.ones(size, np.int32)
+    there[:len(rows)] = lengths[rows]
+    device = number % len(devices)
+    pending.append((rows, _encode(copies[device], *jax.device_put((ids, there), devices[device]), config=config,
+                                  pooling=pooling, dtype=dtype)))
+    if len(pending) > 2 * len(devices):  # bounds what waits in the queue
+      rows, out = pending.pop(0)
+      vectors[rows] = np.asarray(out)[:len(rows)]
+  for rows, out in pending:
+    vectors[rows] = np.asarray(out)[:len(rows)]
+  return vectors
+
+
+def _check_tokens(config, token_ids, lengths):
+  for bad, what in ((lengths < 1, 'holds no token'), (lengths > config.positions, f'has more than {config.positions}')):
+    if bad.any():
+      raise DataError(f'text {np.flatnonzero(bad)[0]}: {what} tokens' if 'more' in what else
+                      f'text {np.flatnonzero(bad)[0]}: {what}; at least one is due')
+  if len(lengths):
+    flat = np.concatenate(token_ids)
+    bad = np.flatnonzero((flat < 0) | (flat >= config.vocab_size))
+    if len(bad):
+      text = np.searchsorted(np.cumsum(lengths), bad[0], side='right')
+      raise DataError(f'text {text}: token id {flat[bad[0]]}, allowed are 0 to {config.vocab_size - 1}')
+
+
+def user_text(titles, histories, *, limit, seed=None):
+  """The text x_i of each user: the titles of his history, the latest first, joined by ', '.
+
+  Args:
+    titles: str `[items]`.
+    histories: a `Ragged` of items, `[users]` rows in the order of time.
+    limit: the most titles a user.
+    seed: where given, `limit` titles are drawn from longer histories instead of the latest ones; their order stays.
+
+  Returns:
+    A list of str, one a user; '' where the history is empty.
+  """
+  rng = None if seed is None else np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _SAMPLE])))
+  texts = []
+  for user in range(len(histories)):
+    items = histories.row(user)
+    if rng is not None and len(items) > limit:
+      items = items[np.sort(rng.choice(len(items), limit, replace=False))]
+    texts.append(', '.join(str(titles[item]) for item in items[::-1][:limit]))
+  return texts
+
+
+def user_attention(vectors, mask, params=None):
+  """u_i as attention over the vectors of a user's items: sum_j softmax_j(q . k_j / sqrt(dim)) v_j, q from their mean.
+
+  Args:
+    vectors: `[batch, length, dim]`, v_j of the items of the histories.
+    mask: `[batch, length]`.
+    params: `{'query': [dim, dim], 'key': [dim, dim]}`, projections to learn; identities where None.
+
+  Returns:
+    `[batch, dim]`; zeros for an empty history.
+  """
+  mask = mask.astype(bool)
+  query, key = pool(vectors, mask, 'mean'), vectors
+  if params is not None:
+    query, key = query @ params['query'], key @ params['key']
+  logits = jnp.einsum('bd,bld->bl', query, key) / np.sqrt(key.shape[-1])
+  weights = jax.nn.softmax(jnp.where(mask, logits, jnp.finfo(jnp.float32).min)) * mask
+  return jnp.einsum('bl,bld->bd', weights, vectors)
+
+
+def params_sha256(params):
+  """The SHA-256 of the parameters' names, shapes and bits, as hex."""
+  digest = hashlib.sha256()
+  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    leaf = np.asarray(leaf)
+    digest.update(f'{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}\n'.encode())
+    digest.update(np.ascontiguousarray(leaf).tobytes())
+  return digest.hexdigest()
+
+
+def key_hash(params, config, token_ids, **options):
+  """The SHA-256 of all that vectors depend on: the weights, the model's shape, the tokens, and options such as pooling.
+
+  The tokens stand for both the texts and their tokenizer.
+  """
+  digest = hashlib.sha256(f'{params_sha256(params)} {config} {sorted(options.items())}'.encode())
+  for ids in token_ids:
+    digest.update(f'{len(ids)} '.encode() + np.asarray(ids, np.int32).tobytes())
+  return digest.hexdigest()
+
+
+def cached(path, key, compute):
+  """The vectors stored at `path` under the hash `key`, or else those of `compute()`, which are stored.
+
+  A file of another hash is replaced; a damaged one is named in a warning and replaced. A write that is cut off leaves
+  what was there.
+  """
+  stored = _read(path, key)
+  if stored is not None:
+    return stored
+  vectors = compute()
+  draft = f'{path}.{os.getpid()}.tmp'
+  try:
+    with open(draft, 'wb') as file:
+      np.savez(file, key=np.array(key), vectors=vectors)
+    os.replace(draft, path)
+  except OSError as error:
+    if os.path.exists(draft):
+      os.remove(draft)
+    raise DataError(f'{path}: vectors cannot be written here ({error.strerror})') from error
+  return vectors
+
+
+def _read(path, key):
+  if not os.path.exists(path):
+    return None
+  try:
+    with np.load(path) as file:
+      return file['vectors'] if str(file['key']) == key else None
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    logging.warning('%s: the stored vectors are damaged (%s: %s); computing them again', path, type(error).__name__,
+                    error)
+    return None
