@@ -74,22 +74,35 @@ def encode(config, prepared, workdir):
     return None
   if config.encoder.kind != 'pretrained':
     raise ConfigError(f'encoder.kind is {config.encoder.kind!r}; allowed are none, pretrained')
-  from ganrec_jax.encoding import tokenizer, weights  # these import tokenizers and safetensors
+  pretrained, words, options = _tokenized(config, prepared.dataset.catalogue.texts)
   from ganrec_jax.encoding import vectors as encoding
+  return encoding.cached(os.path.join(workdir, 'artifacts', 'encode.npz'),
+                         encoding.key_hash(pretrained.params, pretrained.config, words, **options),
+                         lambda: encode_texts(config, prepared.dataset.catalogue.texts))
+
+
+def encode_texts(config, texts):
+  """The vectors float32 `[texts, dim]` of any texts by the config's pretrained BERT."""
+  from ganrec_jax.encoding import vectors as encoding
+  pretrained, words, options = _tokenized(config, texts)
+  return encoding.encode(pretrained.params, pretrained.config, words, devices=devices(config), **options)
+
+
+def _tokenized(config, texts):
+  from ganrec_jax.encoding import tokenizer, weights  # these import tokenizers and safetensors
   pretrained = weights.load(weights.find(config.encoder.weights))
-  words = tokenizer.encode(tokenizer.load(pretrained.folder), prepared.dataset.catalogue.texts.tolist(),
-                           config.encoder.max_length)
-  options = {'pooling': config.encoder.pooling, 'dtype': jnp.dtype(config.encoder.dtype)}
-  return encoding.cached(
-    os.path.join(workdir, 'artifacts', 'encode.npz'),
-    encoding.key_hash(pretrained.params, pretrained.config, words, **options),
-    lambda: encoding.encode(pretrained.params, pretrained.config, words, devices=devices(config), **options))
+  words = tokenizer.encode(tokenizer.load(pretrained.folder), [str(t) for t in texts], config.encoder.max_length)
+  return pretrained, words, {'pooling': config.encoder.pooling, 'dtype': jnp.dtype(config.encoder.dtype)}
 
 
 def content(prepared, vectors):
-  """The content kernel float32 `[items, items]`; whitening and vocabulary are fitted on warm items only."""
-  catalogue = prepared.dataset.catalogue
-  warm = np.flatnonzero(item_masks(prepared.dataset, prepared.split)['warm'])
+  """The content kernel float32 `[items, items]` of the catalogue."""
+  return content_of(prepared.dataset.catalogue,
+                    np.flatnonzero(item_masks(prepared.dataset, prepared.split)['warm']), vectors)
+
+
+def content_of(catalogue, warm, vectors):
+  """The content kernel float32 `[items, items]`; whitening and vocabulary are fitted on the `warm` items only."""
   terms, num_terms = text.tfidf(catalogue.phrases, catalogue.texts, warm)
   alike = text.similarities(terms, terms, num_terms)
   if vectors is None:
@@ -98,9 +111,12 @@ def content(prepared, vectors):
   return kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, alike))
 
 
-def fit_base(config, prepared, vectors, workdir, key):
+def fit_base(config, prepared, vectors, workdir):
   """Fits the closed-form recommender on the training pairs, or takes it from the work directory."""
   histories = training_histories(prepared)
+  key = artifacts.digest(VERSION, config.base.to_dict(), config.seed, prepared.dataset.sha256(),
+                         prepared.split.sha256(),
+                         '' if vectors is None else hashlib.sha256(vectors.tobytes()).hexdigest())
 
   def compute():
     warm = np.flatnonzero(item_masks(prepared.dataset, prepared.split)['warm'])
@@ -241,9 +257,7 @@ def run(config, workdir):
   fitted = data.interactions.take(split.rows('train'))
   warm = np.flatnonzero(item_masks(data, split)['warm'])
   leaks.check(data, split, {'base': (fitted.user, fitted.item)}, fitted_items={'kernel': warm})
-  key = artifacts.digest(VERSION, config.base.to_dict(), config.seed, data.sha256(), split.sha256(),
-                         '' if vectors is None else hashlib.sha256(vectors.tobytes()).hexdigest())
-  base = timed('recommend', fit_base, config, prepared, vectors, workdir, key)
+  base = timed('recommend', fit_base, config, prepared, vectors, workdir)
   rows = rows_to_judge(prepared, base)
   results = timed('evaluate', evaluate, config, prepared, rows, workdir, vectors)
   report = {

@@ -36,6 +36,11 @@ def finished(tmp_path_factory):
   return workdir, done
 
 
+def ask(*arguments):
+  return subprocess.run([sys.executable, '-m', 'ganrec_jax.recommend', *arguments], cwd=ROOT, capture_output=True,
+                        text=True, env=environment(), timeout=300)
+
+
 def results(workdir):
   found = json.loads((workdir / 'results.json').read_text())
   return {name: value for name, value in found.items() if name not in ('wall_seconds', 'stages')}
@@ -124,6 +129,50 @@ def test_a_work_directory_of_another_version_is_refused(finished, tmp_path):
 def test_a_config_is_found_beside_the_package(tmp_path):
   done = command(TESTING, '--config.data.source=tape', cwd=tmp_path)
   assert done.returncode == 2 and 'data.source' in done.stderr
+
+
+def test_a_known_user_is_answered_from_his_history(finished):
+  workdir, _ = finished
+  with np.load(workdir / 'recommendations/no_augmentation.warm.npz') as lists:
+    user = str(lists['users'][0])
+  with gzip.open(workdir / 'split.csv.gz', 'rt') as file:
+    trained = {line['item_id'] for line in csv.DictReader(file) if (line['user_id'], line['part']) == (user, 'train')}
+  done = ask(f'--workdir={workdir}', f'--user={user}', '--k=7')
+  assert done.returncode == 0, done.stderr
+  lines = [line for line in done.stdout.splitlines() if 'because of' in line]
+  assert len(lines) == 7 and 'SIMULATED DATA' in done.stdout
+  assert not any(f'({item})' in line for item in trained for line in lines)
+
+
+def test_a_new_user_and_a_new_item_are_answered(finished):
+  workdir, _ = finished
+  new_user = ask(f'--workdir={workdir}', '--history=a0001;a0002', '--k=3')
+  assert new_user.returncode == 0 and new_user.stdout.count('because of') == 3
+  with np.load(workdir / 'recommendations/oracle.cold.npz') as lists:
+    assert len(lists['users']) > 3
+  new_item = ask(f'--workdir={workdir}', '--item_text=a quiet folk album', '--k=3')
+  assert new_item.returncode == 0 and new_item.stdout.count('. user ') == 3
+
+
+@pytest.mark.parametrize(('question', 'words'), [
+  (['--user=u99999'], ["unknown user 'u99999'", 'nearest ids are']),
+  (['--history=a0001;b0002'], ["unknown item 'b0002'", 'a0002']),
+  (['--history=;'], ['history is empty']),
+  (['--item_text= '], ['--item_text is empty']),
+  (['--item_text=zzqqxx'], ['zzqqxx', 'none of its words']),
+  ([], ['give one of']),
+  (['--user=u0001', '--k=0'], ['--k is 0']),
+  (['--user=u0001', '--kk=0'], ['kk']),
+])
+def test_a_question_that_cannot_be_answered_is_one_line(finished, question, words):
+  done = ask(f'--workdir={finished[0]}', *question)
+  assert done.returncode == 2 and 'Traceback' not in done.stderr
+  assert all(word in done.stderr.splitlines()[-1] for word in words), done.stderr
+
+
+def test_a_question_to_no_run_is_refused(tmp_path):
+  done = ask(f'--workdir={tmp_path}', '--user=u0001')
+  assert done.returncode == 2 and 'no finished run' in done.stderr
 
 
 @pytest.mark.slow

@@ -1,0 +1,148 @@
+"""Single questions to a finished run: what a user would like, known or new, and who would like a new item.
+
+    python -m ganrec_jax.recommend --workdir=DIR --user=ID
+    python -m ganrec_jax.recommend --workdir=DIR --history='ID;ID'
+    python -m ganrec_jax.recommend --workdir=DIR --item_text='...'
+"""
+
+import difflib
+import json
+import os
+import sys
+
+import jax.numpy as jnp
+import jax.scipy
+import numpy as np
+from absl import app, flags, logging
+from ml_collections import ConfigDict
+
+from ganrec_jax import pipeline
+from ganrec_jax.data import text
+from ganrec_jax.data.types import Catalogue
+from ganrec_jax.errors import UserError
+from ganrec_jax.evaluation.tasks import item_masks
+from ganrec_jax.models import closed_form
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.')
+_USER = flags.DEFINE_string('user', None, 'The id of a known user.')
+_HISTORY = flags.DEFINE_string('history', None, 'The item ids of a new user, separated by semicolons.')
+_ITEM_TEXT = flags.DEFINE_string('item_text', None, 'The text of a new item.')
+_K = flags.DEFINE_integer('k', 10, 'How many to name.')
+
+
+def place_of(identity, ids, what):
+  """The index of `identity` among `ids`.
+
+  Raises:
+    UserError: where it is none of them, naming the nearest.
+  """
+  found = np.flatnonzero(ids == identity)
+  if not len(found):
+    near = difflib.get_close_matches(identity, ids.tolist(), n=5, cutoff=0.)
+    raise UserError(f'unknown {what} {identity!r}; the nearest ids are {", ".join(near)}')
+  return int(found[0])
+
+
+def load(workdir):
+  """The config, the data, the text vectors and the fitted recommender of a finished run.
+
+  Raises:
+    UserError: where the work directory holds no finished run.
+  """
+  path = os.path.join(workdir, 'config.json')
+  if not os.path.exists(os.path.join(workdir, 'results.json')):
+    raise UserError(f'{workdir}: holds no finished run (no results.json); make one by python -m ganrec_jax.main')
+  with open(path, encoding='utf-8') as file:
+    config = ConfigDict(json.load(file)['config'])
+  prepared = pipeline.prepare(config)
+  vectors = pipeline.encode(config, prepared, workdir)
+  return config, prepared, vectors, pipeline.fit_base(config, prepared, vectors, workdir)
+
+
+def for_history(prepared, base, history, k):
+  """The best `k` items beyond `history [length]`: (items, scores, reasons), a reason the items that say most for it."""
+  scores = np.array(closed_form.score_history(base, jnp.asarray(history)[None], jnp.ones((1, len(history))))[0])
+  scores[history] = -np.inf
+  items = np.argsort(-scores, kind='stable')[:min(k, len(scores) - len(history))]
+  factors = np.asarray(base.factors.items)
+  units = factors / np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), 1e-12)
+  alike = units[items] @ units[history].T
+  reasons = [[int(history[h]) for h in np.argsort(-row, kind='stable')[:2]] for row in alike]
+  return items, scores[items], reasons
+
+
+def for_item(config, prepared, vectors, base, words, k, workdir):
+  """The `k` users who would like an item with the text `words` most: (users, scores, nearest warm items)."""
+  catalogue = prepared.dataset.catalogue
+  warm = np.flatnonzero(item_masks(prepared.dataset, prepared.split)['warm'])
+  more = Catalogue(np.append(catalogue.ids, '\0new'), np.append(catalogue.titles, words),
+                   np.append(catalogue.texts, words),
+                   (*catalogue.phrases, tuple(w.strip() for w in words.rpartition(':')[2].split(',') if w.strip())))
+  if vectors is not None:
+    vectors = np.concatenate([vectors, pipeline.encode_texts(config, [words])])
+  kernel = np.asarray(pipeline.content_of(more, warm, vectors))
+  if not len(text.transform(text.fit_vocabulary(more.phrases, more.texts, warm), more.phrases[-1:],
+                            more.texts[-1:]).values) and vectors is None:
+    raise UserError(f'--item_text {words!r}: none of its words or phrases occurs in the catalogue')
+  ridge = kernel[np.ix_(warm, warm)] + config.base.ridge * np.eye(len(warm), dtype=np.float32)
+  factor = jax.scipy.linalg.solve(jnp.asarray(ridge), base.factors.items[warm], assume_a='pos')
+  scores = np.asarray(base.factors.users @ (jnp.asarray(kernel[-1, warm]) @ factor))
+  users = np.argsort(-scores, kind='stable')[:k]
+  return users, scores[users], warm[np.argsort(-kernel[-1, warm], kind='stable')[:3]]
+
+
+def answer(workdir, user=None, history=None, item_text=None, k=10):
+  """The answer in words to one of the three questions.
+
+  Raises:
+    UserError: for anything but one question, an unknown id, or a work directory without a finished run.
+  """
+  if sum(q is not None for q in (user, history, item_text)) != 1:
+    raise UserError('give one of --user, --history and --item_text')
+  if k < 1:
+    raise UserError(f'--k is {k}; allowed are whole numbers from 1 on')
+  config, prepared, vectors, base = load(workdir)
+  titles, ids = prepared.dataset.catalogue.titles, prepared.dataset.catalogue.ids
+  lines = ['SIMULATED DATA'] if prepared.dataset.info['simulated'] else []
+  if item_text is not None:
+    if not item_text.strip():
+      raise UserError('--item_text is empty; it takes the words that describe the item')
+    users, scores, near = for_item(config, prepared, vectors, base, item_text, k, workdir)
+    lines.append('nearest known items: ' + '; '.join(titles[near]))
+    return '\n'.join(lines + [f'{rank:3d}. user {prepared.dataset.user_ids[u]}  {s:.3f}'
+                              for rank, (u, s) in enumerate(zip(users, scores, strict=True), 1)])
+  if user is not None:
+    items = pipeline.training_histories(prepared).row(place_of(user, prepared.dataset.user_ids, 'user'))
+  else:
+    items = np.unique([place_of(one.strip(), ids, 'item') for one in history.split(';') if one.strip()])
+  if not len(items):
+    raise UserError('the history is empty; nothing can be recommended by it')
+  lines.append('history: ' + '; '.join(titles[items][-10:]))
+  found = zip(*for_history(prepared, base, items, k), strict=True)
+  return '\n'.join(lines + [f'{rank:3d}. {titles[i]} ({ids[i]})  {s:.3f}  because of {"; ".join(titles[why])}'
+                            for rank, (i, s, why) in enumerate(found, 1)])
+
+
+def _main(_):
+  logging.set_verbosity(logging.WARNING)
+  try:
+    if not _WORKDIR.value:
+      raise UserError('--workdir=DIR is missing: the work directory of a finished run')
+    print(answer(_WORKDIR.value, _USER.value, _HISTORY.value, _ITEM_TEXT.value, _K.value))
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 2
+  return 0
+
+
+def _parse(argv):
+  app.define_help_flags()
+  try:
+    return flags.FLAGS(argv)
+  except flags.Error as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == '__main__':
+  app.run(_main, flags_parser=_parse)
