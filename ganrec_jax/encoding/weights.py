@@ -150,5 +150,6 @@ def _from_tensors(path, file, config):
   params = {name.removeprefix('token_'): {'embedding': tensor(f'embeddings.{name}_embeddings.weight', n, config.dim)}
             for name, n in rows.items()}
   params['norm'] = norm('embeddings.LayerNorm')
-  params |= {f'block_{i}': block(f'encoder.layer.{i}') for i in range(config.layers)}
+  params['blocks'] = jax.tree.map(lambda *leaves: np.stack(leaves),
+                                  *(block(f'encoder.layer.{i}') for i in range(config.layers)))
   return jax.tree.map(jnp.asarray, params)

@@ -101,10 +101,12 @@ class Bert(nn.Module):
     x = embedding(c.vocab_size, 'word')(ids) + embedding(c.positions, 'position')(jnp.arange(ids.shape[1]))
     x = x + embedding(c.types, 'type')(jnp.zeros((), jnp.int32))
     x = nn.LayerNorm(epsilon=c.epsilon, use_fast_variance=False, dtype=self.dtype, name='norm')(x)
-    for i in range(c.layers):
-      x = TransformerBlock(c.dim, c.heads, c.hidden, pre_norm=False, epsilon=c.epsilon, dtype=self.dtype,
-                           name=f'block_{i}')(x, mask)
-    return x
+    block = TransformerBlock(c.dim, c.heads, c.hidden, pre_norm=False, epsilon=c.epsilon, dtype=self.dtype,
+                             name='blocks')
+    # One block is compiled however many there are; its parameters have a leading axis [layers].
+    layers = nn.scan(lambda module, x, _: (module(x, mask), None), variable_axes={'params': 0},
+                     split_rngs={'params': True}, length=c.layers)
+    return layers(block, x, None)[0]
 
 
 def init(key, config):
