@@ -6,6 +6,7 @@ works by its ID, and an item without history by its text (DropoutNet, Volkovs et
 """
 
 import dataclasses
+import functools
 
 import flax.linen as nn
 import flax.struct
@@ -61,11 +62,11 @@ class RecommenderConfig:
   loss: str = 'full'
   negatives: int = 1024
   negative_power: float = .5
-  temperature: float = .1
-  learning_rate: float = .003
-  weight_decay: float = .01
+  temperature: float = 1.
+  learning_rate: float = .001
+  weight_decay: float = .1
   batch: int = 128
-  steps: int = 2000
+  steps: int = 1500
   chunk: int = 100
   patience: int = 5
   dtype: str = 'float32'
@@ -149,6 +150,7 @@ class _Sequence(nn.Module):
     return nn.Dense(config.dim, dtype=dtype, name='out')(x)
 
 
+@functools.partial(jax.jit, static_argnames=('config', 'items', 'text_dim'))
 def init(key, config, items, text_dim):
   """The initial parameters: `id [items, dim]`, `bias [items]`, `text [text_dim, dim]` and the `net`'s own."""
   ids, text, net = jax.random.split(key, 3)
@@ -190,6 +192,7 @@ def compact(items, weights, length):
   return jnp.take_along_axis(items, order, 1), jnp.maximum(jnp.take_along_axis(weights, order, 1), 0)
 
 
+@functools.partial(jax.jit, static_argnames='config')
 def states(params, config, items, weights, vectors):
   """The states of GRU or Transformer after each prefix of compacted histories.
 
@@ -207,6 +210,7 @@ def states(params, config, items, weights, vectors):
   return _Sequence(config).apply({'params': params['net']}, x, weights > 0).astype(jnp.float32)
 
 
+@functools.partial(jax.jit, static_argnames='config')
 def represent(params, config, items, weights, vectors):
   """The state of each history, float32 `[batch, dim]`; entries of weight 0 are as if absent.
 
