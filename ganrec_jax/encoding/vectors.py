@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from flax import jax_utils
 
 from ganrec_jax.errors import ConfigError, DataError
 from ganrec_jax.models import bert
@@ -54,18 +55,22 @@ def batches(lengths, budget):
   padded = np.asarray(grid)[np.searchsorted(grid, lengths)]
   for length in np.unique(padded):
     rows = np.flatnonzero(padded == length)
-    size = max(1, budget // int(length))
+    # Few texts of a length do not fill the budget; powers of two keep the shapes few.
+    size = min(max(1, budget // int(length)), 1 << (len(rows) - 1).bit_length())
     for start in range(0, len(rows), size):
       yield rows[start:start + size], int(length), size
 
 
-@functools.partial(jax.jit, static_argnames=('config', 'pooling', 'dtype'))
-def _encode(params, ids, lengths, config, pooling, dtype):
-  mask = jnp.arange(ids.shape[1]) < lengths[:, None]
-  return pool(bert.apply(params, config, ids, mask, dtype), mask, pooling)
+@functools.lru_cache(maxsize=16)
+def _compiled(config, pooling, dtype, devices):
+  """Compiles `(params, ids [b, length], lengths [b]) -> [b, dim]`; on several devices each argument leads with them."""
+  def run(params, ids, lengths):
+    mask = jnp.arange(ids.shape[1]) < lengths[:, None]
+    return pool(bert.apply(params, config, ids, mask, dtype), mask, pooling)
+  return jax.jit(run) if len(devices) == 1 else jax.pmap(run, devices=devices)
 
 
-def encode(params, config, token_ids, *, pooling='mean', devices=None, batch_tokens=4096, dtype=jnp.float32):
+def encode(params, config, token_ids, *, pooling='mean', devices=None, batch_tokens=2048, dtype=jnp.float32):
   """Encodes texts; the result does not depend on their order, nor but for rounding on batches and devices.
 
   Args:
@@ -73,7 +78,7 @@ def encode(params, config, token_ids, *, pooling='mean', devices=None, batch_tok
     config: a `BertConfig`.
     token_ids: a list of int arrays `[length]`, one a text.
     pooling: 'mean' or 'cls'.
-    devices: the batches are dealt out among them; all local devices where None.
+    devices: each batch is shared among them; all local devices where None.
     batch_tokens: padded tokens in a batch of one device; bounds the memory.
     dtype: of the computation.
 
@@ -85,32 +90,36 @@ def encode(params, config, token_ids, *, pooling='mean', devices=None, batch_tok
   """
   lengths = np.array([len(ids) for ids in token_ids], np.int32)
   _check_tokens(config, token_ids, lengths)
-  devices = jax.local_devices() if devices is None else devices
-  copies = [jax.device_put(params, device) for device in devices]
+  devices = tuple(jax.local_devices() if devices is None else devices)
+  count, run = len(devices), _compiled(config, pooling, dtype, devices)
+  params = jax.device_put(params, devices[0]) if count == 1 else jax_utils.replicate(params, devices)
   vectors, pending = np.zeros((len(lengths), config.dim), np.float32), []
-  for number, (rows, length, size) in enumerate(batches(lengths, batch_tokens)):
+
+  def store(rows, out):
+    vectors[rows] = np.asarray(out).reshape(-1, config.dim)[:len(rows)]
+
+  for rows, length, size in batches(lengths, batch_tokens * count):
+    size = -(-size // count) * count
     ids = np.zeros((size, length), np.int32)
     for slot, row in enumerate(rows):
       ids[slot, :lengths[row]] = token_ids[row]
-    # Rows that fill up the last batch of a length get one token, so that nothing is computed over an empty set.
+    # Rows that only fill up a batch get one token, so that nothing is computed over an empty set.
     there = np.ones(size, np.int32)
     there[:len(rows)] = lengths[rows]
-    device = number % len(devices)
-    pending.append((rows, _encode(copies[device], *jax.device_put((ids, there), devices[device]), config=config,
-                                  pooling=pooling, dtype=dtype)))
-    if len(pending) > 2 * len(devices):  # bounds what waits in the queue
-      rows, out = pending.pop(0)
-      vectors[rows] = np.asarray(out)[:len(rows)]
+    if count > 1:
+      ids, there = ids.reshape(count, -1, length), there.reshape(count, -1)
+    pending.append((rows, run(params, ids, there)))
+    if len(pending) > 2:  # bounds what waits in the queue
+      store(*pending.pop(0))
   for rows, out in pending:
-    vectors[rows] = np.asarray(out)[:len(rows)]
+    store(rows, out)
   return vectors
 
 
 def _check_tokens(config, token_ids, lengths):
-  for bad, what in ((lengths < 1, 'holds no token'), (lengths > config.positions, f'has more than {config.positions}')):
-    if bad.any():
-      raise DataError(f'text {np.flatnonzero(bad)[0]}: {what} tokens' if 'more' in what else
-                      f'text {np.flatnonzero(bad)[0]}: {what}; at least one is due')
+  bad = np.flatnonzero((lengths < 1) | (lengths > config.positions))
+  if len(bad):
+    raise DataError(f'text {bad[0]}: holds {lengths[bad[0]]} tokens, allowed are 1 to {config.positions}')
   if len(lengths):
     flat = np.concatenate(token_ids)
     bad = np.flatnonzero((flat < 0) | (flat >= config.vocab_size))
@@ -208,7 +217,7 @@ def _read(path, key):
   if not os.path.exists(path):
     return None
   try:
-    with np.load(path) as file:
+    with open(path, 'rb') as opened, np.load(opened) as file:
       return file['vectors'] if str(file['key']) == key else None
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
     logging.warning('%s: the stored vectors are damaged (%s: %s); computing them again', path, type(error).__name__,
