@@ -230,7 +230,9 @@ def init_state(config, width, condition, text, key):
   size = width + (config.design == 'interaction')
   d_params = discriminator.init(d_key, jnp.zeros((1, size)), user_tokens(config, condition), text)
   g_optimizer, d_optimizer = _optimizers(config)
-  return GanState(g_params, d_params, g_optimizer.init(g_params), d_optimizer.init(d_params), g_params, jnp.int32(0))
+  # The average is a copy: a donated state may not hold one buffer twice.
+  return GanState(g_params, d_params, g_optimizer.init(g_params), d_optimizer.init(d_params),
+                  jax.tree.map(jnp.copy, g_params), jnp.int32(0))
 
 
 def make_sample(config):
