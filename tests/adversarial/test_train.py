@@ -50,7 +50,7 @@ def _run(config, devices, length):
 
 
 @pytest.mark.parametrize(('design', 'changes'), [
-  ('embedding', {'supervised': 'softmax', 'loss': 'wasserstein', 'penalty': 'gradient'}),
+  ('embedding', {'supervised': 'softmax', 'loss': 'hinge', 'penalty': 'none'}),
   ('interaction', {'samples': 2, 'loss': 'relativistic'})])
 def test_one_two_and_eight_devices_agree(design, changes):
   # 13 rows: no multiple of the devices.
