@@ -51,6 +51,9 @@ def _run(config, devices, length):
 
 @pytest.mark.parametrize(('design', 'changes'), [
   ('embedding', {'supervised': 'softmax', 'loss': 'hinge', 'penalty': 'none'}),
+  # The second derivatives of the gradient penalty take long to compile.
+  pytest.param('embedding', {'supervised': 'softmax', 'loss': 'wasserstein', 'penalty': 'gradient'},
+               marks=pytest.mark.slow),
   ('interaction', {'samples': 2, 'loss': 'relativistic'})])
 def test_one_two_and_eight_devices_agree(design, changes):
   # 13 rows: no multiple of the devices.
