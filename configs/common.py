@@ -75,7 +75,7 @@ def base():
   # Weight of the text kernel in the item-item model.
   config.base.kernel_weight = 50.
   # How far the item-item model's columns are normalised, 0 to 1; opens the tail.
-  config.base.power = .5
+  config.base.power = .6
   # Weight of the item-item model for warm items.
   config.base.warm_blend = .8
   # Weight of the item-item model for cold items.

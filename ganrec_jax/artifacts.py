@@ -55,7 +55,8 @@ def cached(path, key, compute):
   """
   if os.path.exists(path):
     try:
-      with np.load(path, allow_pickle=False) as file:
+      # NumPy leaves a file open that it has opened itself and finds empty.
+      with open(path, 'rb') as opened, np.load(opened, allow_pickle=False) as file:
         if str(file['key']) == key:
           return {name: file[name] for name in file.files if name != 'key'}, True
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
@@ -63,3 +64,22 @@ def cached(path, key, compute):
   arrays = compute()
   write_atomically(path, lambda file: np.savez(file, key=np.asarray(key), **arrays))
   return arrays, False
+
+
+def save_lists(path, user_ids, item_ids, users, items, scores):
+  """Writes recommendation lists as an npz of `users`, `items` and `scores`, whole or not at all.
+
+  Args:
+    path: the file, `recommendations/ROW.TASK.npz`; its folder is made where needed.
+    user_ids: str `[users]`, all ids of the dataset.
+    item_ids: str `[items]`, likewise.
+    users: int `[n]`, whose lists these are.
+    items: int `[n, k]`, best first, -1 where there are fewer: '' in the file.
+    scores: float `[n, k]`.
+
+  Raises:
+    UserError: where it cannot be written.
+  """
+  names = np.where(items >= 0, np.asarray(item_ids)[items], '')
+  write_atomically(path, lambda file: np.savez_compressed(file, users=np.asarray(user_ids)[users], items=names,
+                                                          scores=scores.astype(np.float32)))

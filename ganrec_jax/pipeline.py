@@ -74,25 +74,24 @@ def encode(config, prepared, workdir):
     return None
   if config.encoder.kind != 'pretrained':
     raise ConfigError(f'encoder.kind is {config.encoder.kind!r}; allowed are none, pretrained')
-  pretrained, words, options = _tokenized(config, prepared.dataset.catalogue.texts)
-  from ganrec_jax.encoding import vectors as encoding
-  return encoding.cached(os.path.join(workdir, 'artifacts', 'encode.npz'),
-                         encoding.key_hash(pretrained.params, pretrained.config, words, **options),
-                         lambda: encode_texts(config, prepared.dataset.catalogue.texts))
+  key, compute = _encoding(config, prepared.dataset.catalogue.texts)
+  arrays, _ = artifacts.cached(os.path.join(workdir, 'artifacts', 'encode.npz'), key, lambda: {'vectors': compute()})
+  return arrays['vectors']
 
 
 def encode_texts(config, texts):
   """The vectors float32 `[texts, dim]` of any texts by the config's pretrained BERT."""
-  from ganrec_jax.encoding import vectors as encoding
-  pretrained, words, options = _tokenized(config, texts)
-  return encoding.encode(pretrained.params, pretrained.config, words, devices=devices(config), **options)
+  return _encoding(config, texts)[1]()
 
 
-def _tokenized(config, texts):
-  from ganrec_jax.encoding import tokenizer, weights  # these import tokenizers and safetensors
+def _encoding(config, texts):
+  """The hash of all that the vectors of `texts` depend on, and the function that computes them."""
+  from ganrec_jax.encoding import tokenizer, vectors, weights  # these import tokenizers and safetensors
   pretrained = weights.load(weights.find(config.encoder.weights))
   words = tokenizer.encode(tokenizer.load(pretrained.folder), [str(t) for t in texts], config.encoder.max_length)
-  return pretrained, words, {'pooling': config.encoder.pooling, 'dtype': jnp.dtype(config.encoder.dtype)}
+  options = {'pooling': config.encoder.pooling, 'dtype': jnp.dtype(config.encoder.dtype)}
+  return (vectors.key_hash(pretrained.params, pretrained.config, words, **options),
+          lambda: vectors.encode(pretrained.params, pretrained.config, words, devices=devices(config), **options))
 
 
 def content(prepared, vectors):
@@ -135,6 +134,19 @@ def fit_base(config, prepared, vectors, workdir):
   return closed_form.ClosedFormParams(factors=factors, length=int(arrays['length']), **rest)
 
 
+def check_leaks(prepared, base):
+  """Fails where the fitted model holds a pair, an item or a user that it may not know.
+
+  It reads the histories in the model itself, so that a model left by another split does not pass.
+
+  Raises:
+    LeakError: naming the user and the item.
+  """
+  users = np.repeat(np.arange(len(base.offsets) - 1), np.diff(np.asarray(base.offsets)))
+  items = np.asarray(base.items)[:len(users)]
+  leaks.check(prepared.dataset, prepared.split, {'base': (users, items)})
+
+
 def by_popularity(counts, users):
   """The same scores float32 `[batch, items]` for everybody: training `counts [items]`."""
   return jnp.broadcast_to(counts, (len(users), len(counts)))
@@ -172,7 +184,7 @@ def evaluate(config, prepared, rows, workdir, vectors):
         continue  # no cold item has a count
       interrupt.check()
       lists, scores = ranking.top_k(score, params, task, devices=len(devices(config)))
-      table.save_lists(os.path.join(workdir, 'recommendations', f'{row}.{name}.npz'), prepared.dataset.user_ids,
+      artifacts.save_lists(os.path.join(workdir, 'recommendations', f'{row}.{name}.npz'), prepared.dataset.user_ids,
                        prepared.dataset.catalogue.ids, task.users, lists, scores)
       results[row][name] = ranking.metrics_per_user(lists, task.targets) | beyond.beyond_accuracy(
         lists, task.candidates, item_counts, int((user_counts > 0).sum()), cold, masks['tail'], vectors)
@@ -254,10 +266,8 @@ def run(config, workdir):
   data, split = prepared.dataset, prepared.split
   splits.write_split(os.path.join(workdir, 'split.csv.gz'), data, split)
   vectors = timed('encode', encode, config, prepared, workdir)
-  fitted = data.interactions.take(split.rows('train'))
-  warm = np.flatnonzero(item_masks(data, split)['warm'])
-  leaks.check(data, split, {'base': (fitted.user, fitted.item)}, fitted_items={'kernel': warm})
   base = timed('recommend', fit_base, config, prepared, vectors, workdir)
+  check_leaks(prepared, base)
   rows = rows_to_judge(prepared, base)
   results = timed('evaluate', evaluate, config, prepared, rows, workdir, vectors)
   report = {

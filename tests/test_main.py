@@ -126,6 +126,17 @@ def test_a_work_directory_of_another_version_is_refused(finished, tmp_path):
   assert done.returncode == 2 and 'version 0' in done.stderr
 
 
+@pytest.mark.parametrize(('blocks', 'file'), [(4, 'split.csv.gz'), (40, 'base.npz')])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, blocks, file):
+  # A limit on the size of files, in KiB, is a disk that is full at that file.
+  done = subprocess.run(
+    ['bash', '-c', f'ulimit -f {blocks}; exec "$0" -m ganrec_jax.main {TESTING} --workdir="$1"', sys.executable,
+     tmp_path], cwd=ROOT, capture_output=True, text=True, env=environment(), timeout=300)
+  assert done.returncode == 2 and 'Traceback' not in done.stderr
+  assert f'{file}: cannot be written' in done.stderr.splitlines()[-1]
+  assert not [p for p in tmp_path.rglob('*') if p.name == file or p.suffix == '.tmp']
+
+
 def test_a_config_is_found_beside_the_package(tmp_path):
   done = command(TESTING, '--config.data.source=tape', cwd=tmp_path)
   assert done.returncode == 2 and 'data.source' in done.stderr

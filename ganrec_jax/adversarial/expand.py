@@ -5,7 +5,6 @@ import dataclasses
 import gzip
 import io
 import math
-import os
 
 import flax.struct
 import jax
@@ -16,6 +15,7 @@ from absl import logging
 from ganrec_jax.adversarial import monitors
 from ganrec_jax.adversarial.step import fakes, networks, user_tokens
 from ganrec_jax.adversarial.train import mahalanobis
+from ganrec_jax.artifacts import write_atomically
 from ganrec_jax.data.ragged import Ragged, pad
 from ganrec_jax.errors import ConfigError, DataError
 
@@ -252,14 +252,7 @@ def write(path, generated, user_ids, item_ids):
   for u, i, w, s, r in zip(generated.user, generated.item, generated.weight, generated.source, generated.realness,
                            strict=True):
     writer.writerow((user_ids[u], item_ids[i], repr(float(w)), s, '' if np.isnan(r) else repr(float(r))))
-  temporary = f'{path}.tmp'
-  with open(temporary, 'wb') as file:
-    # No name and no time in the header.
-    with gzip.GzipFile(filename='', mode='wb', fileobj=file, mtime=0) as packed:
-      packed.write(text.getvalue().encode())
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(temporary, path)
+  write_atomically(path, lambda file: file.write(gzip.compress(text.getvalue().encode(), mtime=0)))
 
 
 def read(path, user_ids, item_ids):

@@ -19,12 +19,12 @@ Rules that all kinds share
 import csv
 import gzip
 import io
-import os
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from ganrec_jax.artifacts import write_atomically
 from ganrec_jax.data.clean import restrict
 from ganrec_jax.data.types import PARTS, Split
 from ganrec_jax.errors import ConfigError, DataError
@@ -258,7 +258,10 @@ _COLUMNS = ('user_id', 'item_id', 'part', 'in_all')
 def write_split(path, dataset, split):
   """Writes the used rows in the order of the log as CSV, gzipped where the name ends in .gz; equal splits, equal bytes.
 
-  Columns are user_id, item_id, part and in_all (0 or 1). The file appears whole or not at all.
+  Columns are user_id, item_id, part and in_all (0 or 1).
+
+  Raises:
+    UserError: where it cannot be written; the file appears whole or not at all.
   """
   rows = np.flatnonzero(split.part)
   log, text = dataset.interactions, io.StringIO(newline='')
@@ -270,12 +273,7 @@ def write_split(path, dataset, split):
   content, path = text.getvalue().encode(), Path(path)
   if path.suffix == '.gz':
     content = gzip.compress(content, mtime=0)
-  partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-  try:
-    partial.write_bytes(content)
-    os.replace(partial, path)
-  finally:
-    partial.unlink(missing_ok=True)
+  write_atomically(path, lambda file: file.write(content))
 
 
 def _read_text(path):

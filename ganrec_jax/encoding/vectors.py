@@ -2,13 +2,10 @@
 
 import functools
 import hashlib
-import os
-import zipfile
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import logging
 from flax import jax_utils
 
 from ganrec_jax.errors import ConfigError, DataError
@@ -189,37 +186,3 @@ def key_hash(params, config, token_ids, **options):
   for ids in token_ids:
     digest.update(f'{len(ids)} '.encode() + np.asarray(ids, np.int32).tobytes())
   return digest.hexdigest()
-
-
-def cached(path, key, compute):
-  """The vectors stored at `path` under the hash `key`, or else those of `compute()`, which are stored.
-
-  A file of another hash is replaced; a damaged one is named in a warning and replaced. A write that is cut off leaves
-  what was there.
-  """
-  stored = _read(path, key)
-  if stored is not None:
-    return stored
-  vectors = compute()
-  draft = f'{path}.{os.getpid()}.tmp'
-  try:
-    with open(draft, 'wb') as file:
-      np.savez(file, key=np.array(key), vectors=vectors)
-    os.replace(draft, path)
-  except OSError as error:
-    if os.path.exists(draft):
-      os.remove(draft)
-    raise DataError(f'{path}: vectors cannot be written here ({error.strerror})') from error
-  return vectors
-
-
-def _read(path, key):
-  if not os.path.exists(path):
-    return None
-  try:
-    with open(path, 'rb') as opened, np.load(opened) as file:
-      return file['vectors'] if str(file['key']) == key else None
-  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-    logging.warning('%s: the stored vectors are damaged (%s: %s); computing them again', path, type(error).__name__,
-                    error)
-    return None

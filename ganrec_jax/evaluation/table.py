@@ -1,6 +1,5 @@
 """The table and the records of the results, and the exported lists."""
 
-import os
 
 import numpy as np
 
@@ -114,29 +113,3 @@ def records(results, seed=0, resamples=10000) -> list[dict]:
         found.append({'row': row, 'task': task, 'metric': metric, 'value': float(np.mean(values)) if len(values) else
                       None, 'low': low, 'high': high, 'users': len(values) if column.ndim else 0})
   return found
-
-
-def save_lists(path, user_ids, item_ids, users, items, scores):
-  """Writes recommendation lists as an npz of `users`, `items` and `scores`, whole or not at all.
-
-  Args:
-    path: the file, `recommendations/ROW.TASK.npz`; its folder is made where needed.
-    user_ids: str `[users]`, all ids of the dataset.
-    item_ids: str `[items]`, likewise.
-    users: int `[n]`, whose lists these are.
-    items: int `[n, k]`, best first, -1 where there are fewer: '' in the file.
-    scores: float `[n, k]`.
-  """
-  path = os.fspath(path)
-  os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
-  names = np.where(items >= 0, np.asarray(item_ids)[items], '')
-  temporary = path + '.tmp'
-  try:
-    with open(temporary, 'wb') as file:
-      np.savez_compressed(file, users=np.asarray(user_ids)[users], items=names, scores=scores.astype(np.float32))
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(temporary, path)
-  finally:
-    if os.path.exists(temporary):
-      os.remove(temporary)

@@ -36,7 +36,7 @@ class ClosedFormConfig:
   ridge: float = .3
   item_reg: float = 100.
   kernel_weight: float = 50.
-  power: float = .5
+  power: float = .6
   warm_blend: float = .8
   cold_blend: float = .15
 

@@ -3,7 +3,6 @@
 import os
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
@@ -60,9 +59,3 @@ class Checkpoints:
   def close(self):
     """Waits for what is under way and gives back the threads."""
     self._manager.close()
-
-
-def same_bits(a, b):
-  """Whether two pytrees of arrays are equal to the bit."""
-  a, b = jax.tree.leaves(a), jax.tree.leaves(b)
-  return len(a) == len(b) and all(np.array_equal(x, y, equal_nan=True) for x, y in zip(a, b, strict=True))

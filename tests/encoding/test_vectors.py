@@ -95,24 +95,3 @@ def test_hash_changes_with_weights_tokens_and_options():
            (PARAMS, [np.concatenate(IDS)], 'mean')]
   keys = [vectors.key_hash(params, CONFIG, ids, pooling=pooling) for params, ids, pooling in cases]
   assert len(set(keys)) == 5 and keys[0] == vectors.key_hash(PARAMS, CONFIG, IDS, pooling='mean')
-
-
-def test_cache_computes_once_for_a_hash_and_again_after_damage(tmp_path, caplog):
-  path, calls = tmp_path / 'vectors.npz', []
-
-  def compute():
-    calls.append(1)
-    return np.full((2, 3), len(calls), np.float32)
-
-  assert vectors.cached(path, 'a', compute)[0, 0] == vectors.cached(path, 'a', compute)[0, 0] == 1
-  assert vectors.cached(path, 'b', compute)[0, 0] == 2
-  for damage in (b'', b'nonsense', path.read_bytes()[:-40], path.read_bytes()[:120] + b'\xff' * 8 +
-                 path.read_bytes()[128:]):
-    path.write_bytes(damage)
-    caplog.clear()
-    before = len(calls)
-    vectors.cached(path, 'b', compute)
-    assert len(calls) == before + 1 and 'vectors.npz' in caplog.text and 'damaged' in caplog.text
-  assert [p.name for p in tmp_path.iterdir()] == ['vectors.npz']
-  with pytest.raises(DataError, match='cannot be written'):
-    vectors.cached(tmp_path / 'absent' / 'v.npz', 'a', compute)

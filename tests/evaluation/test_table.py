@@ -9,7 +9,9 @@ import sys
 import numpy as np
 import pytest
 
+from ganrec_jax import artifacts
 from ganrec_jax.data.types import PARTS, Catalogue, Dataset, Interactions, Split
+from ganrec_jax.errors import UserError
 from ganrec_jax.evaluation import table
 from ganrec_jax.evaluation.ranking import metrics_per_user, top_k
 from ganrec_jax.evaluation.significance import bootstrap_mean, paired_bootstrap
@@ -98,7 +100,7 @@ def test_records_hold_means_intervals_and_users():
 def test_lists_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
   path = tmp_path / 'recommendations' / 'gan.warm.npz'
   users, items, scores = np.array([2, 0]), np.array([[1, 0], [2, -1]]), np.array([[2., 1.], [3., -np.inf]])
-  table.save_lists(path, np.array(['a', 'b', 'c']), np.array(['x', 'yy', 'zzz']), users, items, scores)
+  artifacts.save_lists(path, np.array(['a', 'b', 'c']), np.array(['x', 'yy', 'zzz']), users, items, scores)
   with np.load(path, allow_pickle=False) as file:
     assert file['users'].tolist() == ['c', 'a']
     assert file['items'].tolist() == [['yy', 'x'], ['zzz', '']]
@@ -108,8 +110,8 @@ def test_lists_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
   def full(*_, **__):
     raise OSError(28, 'No space left on device')
   monkeypatch.setattr(np, 'savez_compressed', full)
-  with pytest.raises(OSError, match='No space'):
-    table.save_lists(path, np.array(['a', 'b', 'c']), np.array(['x', 'yy', 'zzz']), users, items, scores)
+  with pytest.raises(UserError, match='gan.warm.npz: cannot be written .No space'):
+    artifacts.save_lists(path, np.array(['a', 'b', 'c']), np.array(['x', 'yy', 'zzz']), users, items, scores)
   assert path.read_bytes() == before and os.listdir(path.parent) == [path.name]
 
 
@@ -147,8 +149,8 @@ def test_an_independent_scorer_finds_the_same_figures(tmp_path, source):
   for name, task in make_tasks(dataset, split, 0).items():
     lists, values = top_k(lambda params, users: params[users], scores, task)
     results['popularity'][name] = metrics_per_user(lists, task.targets)
-    table.save_lists(tmp_path / 'recommendations' / f'popularity.{name}.npz', dataset.user_ids, dataset.catalogue.ids,
-                     task.users, lists, values)
+    artifacts.save_lists(tmp_path / 'recommendations' / f'popularity.{name}.npz', dataset.user_ids,
+                         dataset.catalogue.ids, task.users, lists, values)
   (tmp_path / 'results.json').write_text(json.dumps({'rows': table.records(results, resamples=50)}))
   # With warnings ignored, since it leaves its files open.
   told = subprocess.run([sys.executable, '-W', 'ignore', tool, tmp_path, '--tol', '1e-12'], capture_output=True,

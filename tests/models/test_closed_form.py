@@ -12,7 +12,7 @@ from ganrec_jax.errors import ConfigError, DataError
 from ganrec_jax.models import als, cease, closed_form
 
 USERS, ITEMS, WARM = 14, 10, np.arange(8)
-CONFIG = closed_form.ClosedFormConfig(dim=3, sweeps=4, item_reg=2., kernel_weight=4.)
+CONFIG = closed_form.ClosedFormConfig(power=.5, dim=3, sweeps=4, item_reg=2., kernel_weight=4.)
 
 
 def _world(users=USERS, items=ITEMS, warm=WARM, seed=0):
