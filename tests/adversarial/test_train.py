@@ -51,10 +51,10 @@ def _run(config, devices, length):
 
 @pytest.mark.parametrize(('design', 'changes'), [
   ('embedding', {'supervised': 'softmax', 'loss': 'hinge', 'penalty': 'none'}),
-  # The second derivatives of the gradient penalty take long to compile.
+  # The second derivatives of the penalties take long to compile; `test_gradients_agree` has them for one step.
   pytest.param('embedding', {'supervised': 'softmax', 'loss': 'wasserstein', 'penalty': 'gradient'},
                marks=pytest.mark.slow),
-  ('interaction', {'samples': 2, 'loss': 'relativistic'})])
+  pytest.param('interaction', {'samples': 2, 'loss': 'relativistic'}, marks=pytest.mark.slow)])
 def test_one_two_and_eight_devices_agree(design, changes):
   # 13 rows: no multiple of the devices.
   config = steps.AdversarialConfig(design=design, batch=13, **SMALL, **changes)
@@ -77,6 +77,7 @@ def test_gradients_agree(monkeypatch):
                    getattr(state, name), getattr(reference, name))
 
 
+@pytest.mark.slow
 def test_training_approaches_a_mixture_and_the_supervised_term_alone_does_not():
   shared = SMALL | {'dim': 16}
   config = steps.AdversarialConfig(batch=64, steps=300, chunk=100, patience=0, supervised_weight=0.,

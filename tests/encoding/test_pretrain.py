@@ -44,6 +44,7 @@ def test_loss_is_the_mean_over_all_chosen_tokens_on_any_number_of_devices():
   assert abs(shared(params, batch, np.arange(4)) - want) < 1e-5
 
 
+@pytest.mark.slow
 def test_loss_falls_below_that_of_frequencies_and_repeats_to_the_bit():
   # Tokens alternate between two of a text's own: the rest of a text tells the masked one.
   rng = np.random.default_rng(0)
