@@ -46,12 +46,23 @@ def base():
   config.world.events = 30_000
 
   config.encoder = ConfigDict()
-  # What turns texts into vectors: 'pretrained' (a BERT) or 'none' (TF-IDF of phrases alone carries the text).
+  # What turns texts into vectors: 'pretrained' (a BERT), 'trained' (a small BERT, from scratch on the warm items'
+  # texts) or 'none' (TF-IDF of phrases alone carries the text).
   config.encoder.kind = 'none'
   # Which pretrained weights: 'minilm', or a folder of Hugging Face files.
   config.encoder.weights = 'minilm'
   # Texts are cut to this many tokens.
   config.encoder.max_length = 64
+  # Share of the text vectors in the content kernel, 0 to 1; the rest is TF-IDF of phrases.
+  config.encoder.share = .5
+  # The latest titles of a user's history that make up his text.
+  config.encoder.user_titles = 12
+  # Steps of the masked-language-model training of a 'trained' BERT.
+  config.encoder.steps = 400
+  # Steps of the adaptation to the task, contrastive on items that share listeners; 0 leaves the BERT frozen.
+  config.encoder.adapt_steps = 0
+  # Peak learning rate of the adaptation.
+  config.encoder.adapt_rate = 5e-5
   # One vector a text: 'mean' of the token vectors or 'cls', the first one.
   config.encoder.pooling = 'mean'
   # Number format of the encoder's computation: 'float32' or 'bfloat16' (accelerators).
@@ -80,6 +91,88 @@ def base():
   config.base.warm_blend = .8
   # Weight of the item-item model for cold items.
   config.base.cold_blend = .15
+
+  config.adversarial = ConfigDict()
+  # What G makes: 'interaction' (item vectors and strengths for a user) or 'embedding' (an item's vector from its text).
+  config.adversarial.design = 'interaction'
+  # 'cross_entropy', 'non_saturating', 'wasserstein', 'hinge' or 'relativistic'.
+  config.adversarial.loss = 'cross_entropy'
+  # lambda in L = L_D + lambda L_G; 0 trains G without its adversary.
+  config.adversarial.adversarial_weight = .5
+  # The supervised term: 'squared' (error to the true vector) or 'softmax' (over all training items).
+  config.adversarial.supervised = 'squared'
+  # Weight of the supervised term.
+  config.adversarial.supervised_weight = 0.
+  # Penalty on D's slope: 'none', 'gradient' (Wasserstein needs it) or 'r1_r2'.
+  config.adversarial.penalty = 'r1_r2'
+  # Weight of the penalty.
+  config.adversarial.penalty_weight = .25
+  # Fake samples a draw of z.
+  config.adversarial.samples = 1
+  # Width of the tokens of both players.
+  config.adversarial.dim = 64
+  # Transformer blocks of each player.
+  config.adversarial.layers = 2
+  # Steps of D for each one of G.
+  config.adversarial.d_steps = 2
+  # Rows of a batch, over all devices.
+  config.adversarial.batch = 256
+  # The most steps of G.
+  config.adversarial.steps = 600
+  # Steps between two looks at held-out real samples.
+  config.adversarial.chunk = 100
+  # Looks without a lower Frechet distance after which training stops; 0 never stops early.
+  config.adversarial.patience = 5
+  # Learning rate of G.
+  config.adversarial.g_rate = 5e-4
+  # Learning rate of D.
+  config.adversarial.d_rate = 5e-4
+
+  # What generated data are compared with: 'all', 'none', or some of random_pairs, popular_pairs, content_knn_pairs,
+  # self_labelled, generator_only, separated by commas.
+  config.controls = 'random_pairs'
+
+  config.expand = ConfigDict()
+  # Samples drawn for each user, before any is dropped.
+  config.expand.per_user = 10
+  # Weights of a generated interaction that are tried on validation; a real one has 1.
+  config.expand.weights = (.01, .03, .1, .3)
+  # Temperature at which items are drawn.
+  config.expand.temperature = .1
+  # Chance that a sample is a cold item.
+  config.expand.cold_share = .5
+  # The share of the samples that D finds least real, which is dropped.
+  config.expand.quantile = .1
+
+  config.recommender = ConfigDict()
+  # 'closed_form', or a network on top of it: 'mlp', 'gru' or 'transformer'.
+  config.recommender.kind = 'closed_form'
+  # Whether the network recommends alone; else it is blended with the closed form by weights chosen on validation.
+  config.recommender.alone = False
+  # Width of item vectors and states.
+  config.recommender.dim = 64
+  # Layers.
+  config.recommender.layers = 1
+  # Width of the inner layers of MLP and Transformer.
+  config.recommender.hidden = 256
+  # Interactions of a history that are read: the newest.
+  config.recommender.max_history = 256
+  # 'full' softmax over the warm items or 'sampled'.
+  config.recommender.loss = 'sampled'
+  # Items drawn a step for the sampled softmax.
+  config.recommender.negatives = 1024
+  # Learning rate.
+  config.recommender.learning_rate = .001
+  # Weight decay.
+  config.recommender.weight_decay = .1
+  # Histories a step, over all devices.
+  config.recommender.batch = 64
+  # The most steps.
+  config.recommender.steps = 800
+  # Steps between two looks at validation.
+  config.recommender.chunk = 100
+  # Looks without a better value before training stops; 0 never stops early.
+  config.recommender.patience = 3
 
   config.evaluation = ConfigDict()
   # Draws of the bootstrap over users.

@@ -18,6 +18,7 @@ from configs import common  # noqa: E402  (configs are files beside the package,
 def _sample(config):
   """The embedded sample world; the base was tuned on its validation part, one field after another."""
   config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=1.)
+  config.encoder.update(kind='trained', adapt_steps=200, adapt_rate=3e-4)
 
 
 def _testing(config):
@@ -26,6 +27,11 @@ def _testing(config):
   config.world.update(users=200, items=150, events=4000)
   config.evaluation.resamples = 1000
   config.base.sweeps = 4
+  config.encoder.update(steps=40, adapt_steps=20, max_length=32, user_titles=4)
+  # Penalties take long to compile.
+  config.adversarial.update(steps=40, chunk=20, layers=1, dim=32, batch=64, penalty='none')
+  config.expand.weights = (.01, .1)
+  config.recommender.update(steps=60, chunk=30)
 
 
 def _lastfm(config):
@@ -41,6 +47,8 @@ def _lastfm_testing(config):
   config.encoder.kind = 'none'
   config.evaluation.resamples = 1000
   config.base.sweeps = 4
+  config.adversarial.update(steps=100, chunk=50, layers=1, dim=32, batch=128)
+  config.expand.weights = (.01, .1)
 
 
 VARIANTS = {'': _sample, 'testing': _testing, 'lastfm': _lastfm, 'lastfm_testing': _lastfm_testing}

@@ -42,6 +42,15 @@ def write_json(path, value):
   write_atomically(path, lambda file: file.write((json.dumps(value, indent=1, sort_keys=True) + '\n').encode()))
 
 
+def read_json(path):
+  """The value that `write_json` wrote, or None where there is no readable file."""
+  try:
+    with open(path, encoding='utf-8') as file:
+      return json.load(file)
+  except (OSError, ValueError):
+    return None
+
+
 def cached(path, key, compute):
   """The arrays at `path` where they were made by the same `key`, else `compute()`, which is then written there.
 

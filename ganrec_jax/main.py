@@ -1,5 +1,6 @@
 """Flags and dispatch: `python -m ganrec_jax.main --config=configs/music.py[:variant] [--workdir=DIR]`."""
 
+import logging as std_logging
 import os
 import pathlib
 import sys
@@ -34,8 +35,14 @@ def _workdir(value):
   return os.path.join('runs', pathlib.Path(path).stem + (f'-{variant}' if variant else ''))
 
 
+def _ours(record):
+  # Orbax reports a dozen lines a checkpoint, and its failures, with the tracebacks of its threads, beside raising them.
+  return 'orbax' not in record.pathname or record.levelno == std_logging.WARNING
+
+
 def _main(_):
   logging.set_verbosity(logging.INFO)
+  logging.get_absl_handler().addFilter(_ours)
   from ganrec_jax import pipeline  # imports jax, after the flags are known to be right
   from ganrec_jax.training import interrupt
   workdir = _WORKDIR.value or _workdir(_given[0])

@@ -1,287 +1,169 @@
-"""The stages in order; each is a function of the config and of earlier stages, and leaves one artifact."""
+"""The stages in order: prepare, encode, adversarial, expand, recommend, evaluate; each leaves its artifacts."""
 
 import contextlib
-import dataclasses
 import hashlib
 import os
+import pathlib
 import subprocess
 import time
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from absl import logging
 
 from ganrec_jax import artifacts
-from ganrec_jax.data import clean, ragged, sample, splits, text
-from ganrec_jax.data.types import Dataset, Split
-from ganrec_jax.errors import ConfigError, UserError
-from ganrec_jax.evaluation import beyond, leaks, ranking, table
-from ganrec_jax.evaluation.tasks import item_masks, make_tasks, train_counts
-from ganrec_jax.models import als, closed_form, kernels
+from ganrec_jax.adversarial import expand
+from ganrec_jax.data import splits
+from ganrec_jax.errors import ConfigError
+from ganrec_jax.evaluation import table
+from ganrec_jax.stages import adversary, encode, recommend, workspace
+from ganrec_jax.stages.evaluate import Evaluation, show_listeners
+from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.training import interrupt
 
-# Written into every artifact's key: raise it where the meaning of an artifact changes.
-VERSION = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-  """What `prepare` leaves: the data, the split, and the world behind them where they are simulated."""
-  dataset: Dataset
-  split: Split
-  world: sample.World | None
-
-
-def prepare(config):
-  """Reads and checks the log, drops what is too thin, and splits it.
-
-  Raises:
-    UserError: where the data or the config cannot be used.
-  """
-  world = None
-  if config.data.source == 'sample':
-    world = sample.make_world(sample.WorldConfig(seed=config.seed, **config.world.to_dict()))
-    dataset = world.dataset
-  elif config.data.source == 'lastfm':
-    from ganrec_jax.data import lastfm  # imports TFDS, which takes seconds
-    dataset = lastfm.load(config.data.manual_dir or None, os.path.expanduser(config.data.data_dir))
-  else:
-    raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm')
-  if not 0 < config.data.user_share <= 1:
-    raise ConfigError(f'data.user_share is {config.data.user_share}; allowed are numbers above 0, up to 1')
-  if config.data.user_share < 1:
-    dataset = clean.subsample_users(dataset, config.data.user_share, config.seed)
-  dataset = clean.k_core(dataset, config.data.min_user, config.data.min_item)
-  if config.data.split_file:
-    dataset, split = splits.read_split(config.data.split_file, dataset)
-  else:
-    split = splits.make_split(dataset.interactions, dataset.users, dataset.items, kind=config.split.kind,
-                              cold_items=config.split.cold_items, cold_users=config.split.cold_users,
-                              seed=config.seed)
-  return Prepared(dataset, split, world)
-
-
-def training_histories(prepared):
-  """The training items of each user, as a `Ragged` over users, oldest first where there are times."""
-  log = prepared.dataset.interactions.take(prepared.split.rows('train'))
-  return ragged.group(log.user, log.item, prepared.dataset.users, order=log.time)
-
-
-def encode(config, prepared, workdir):
-  """The text vectors float32 `[items, dim]` of all items, or None where no encoder is asked for."""
-  if config.encoder.kind == 'none':
-    return None
-  if config.encoder.kind != 'pretrained':
-    raise ConfigError(f'encoder.kind is {config.encoder.kind!r}; allowed are none, pretrained')
-  key, compute = _encoding(config, prepared.dataset.catalogue.texts)
-  arrays, _ = artifacts.cached(os.path.join(workdir, 'artifacts', 'encode.npz'), key, lambda: {'vectors': compute()})
-  return arrays['vectors']
-
-
-def encode_texts(config, texts):
-  """The vectors float32 `[texts, dim]` of any texts by the config's pretrained BERT."""
-  return _encoding(config, texts)[1]()
-
-
-def _encoding(config, texts):
-  """The hash of all that the vectors of `texts` depend on, and the function that computes them."""
-  from ganrec_jax.encoding import tokenizer, vectors, weights  # these import tokenizers and safetensors
-  pretrained = weights.load(weights.find(config.encoder.weights))
-  words = tokenizer.encode(tokenizer.load(pretrained.folder), [str(t) for t in texts], config.encoder.max_length)
-  options = {'pooling': config.encoder.pooling, 'dtype': jnp.dtype(config.encoder.dtype)}
-  return (vectors.key_hash(pretrained.params, pretrained.config, words, **options),
-          lambda: vectors.encode(pretrained.params, pretrained.config, words, devices=devices(config), **options))
-
-
-def content(prepared, vectors):
-  """The content kernel float32 `[items, items]` of the catalogue."""
-  return content_of(prepared.dataset.catalogue,
-                    np.flatnonzero(item_masks(prepared.dataset, prepared.split)['warm']), vectors)
-
-
-def content_of(catalogue, warm, vectors):
-  """The content kernel float32 `[items, items]`; whitening and vocabulary are fitted on the `warm` items only."""
-  terms, num_terms = text.tfidf(catalogue.phrases, catalogue.texts, warm)
-  alike = text.similarities(terms, terms, num_terms)
-  if vectors is None:
-    return kernels.with_unit_diagonal(kernels.content_kernel(alike, alike))
-  z = kernels.whiten(vectors, warm).apply(vectors)
-  return kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, alike))
-
-
-def fit_base(config, prepared, vectors, workdir):
-  """Fits the closed-form recommender on the training pairs, or takes it from the work directory."""
-  histories = training_histories(prepared)
-  key = artifacts.digest(VERSION, config.base.to_dict(), config.seed, prepared.dataset.sha256(),
-                         prepared.split.sha256(),
-                         '' if vectors is None else hashlib.sha256(vectors.tobytes()).hexdigest())
-
-  def compute():
-    warm = np.flatnonzero(item_masks(prepared.dataset, prepared.split)['warm'])
-    params = closed_form.fit(histories, prepared.dataset.items, warm, content(prepared, vectors),
-                             closed_form.ClosedFormConfig(**config.base.to_dict()), jax.random.key(config.seed))
-    factors = {f'factors.{name}': value for name, value in vars(params.factors).items()}
-    rest = {name: value for name, value in vars(params).items() if name != 'factors'}
-    return {name: np.asarray(value) for name, value in (factors | rest).items()}
-
-  arrays, there = artifacts.cached(os.path.join(workdir, 'artifacts', 'base.npz'), key, compute)
-  if there:
-    logging.info('base: taken from the work directory')
-  factors = als.AlsParams(**{name.removeprefix('factors.'): jnp.asarray(value)
-                             for name, value in arrays.items() if name.startswith('factors.')})
-  rest = {name: jnp.asarray(value) for name, value in arrays.items() if '.' not in name and name != 'length'}
-  return closed_form.ClosedFormParams(factors=factors, length=int(arrays['length']), **rest)
-
-
-def check_leaks(prepared, base):
-  """Fails where the fitted model holds a pair, an item or a user that it may not know.
-
-  It reads the histories in the model itself, so that a model left by another split does not pass.
-
-  Raises:
-    LeakError: naming the user and the item.
-  """
-  users = np.repeat(np.arange(len(base.offsets) - 1), np.diff(np.asarray(base.offsets)))
-  items = np.asarray(base.items)[:len(users)]
-  leaks.check(prepared.dataset, prepared.split, {'base': (users, items)})
-
-
-def by_popularity(counts, users):
-  """The same scores float32 `[batch, items]` for everybody: training `counts [items]`."""
-  return jnp.broadcast_to(counts, (len(users), len(counts)))
-
-
-def by_matrix(scores, users):
-  """The rows `[batch, items]` of ready `scores [users, items]`; for small simulated worlds only."""
-  return scores[users]
-
-
-def rows_to_judge(prepared, base):
-  """Row name -> (score function, its parameters)."""
-  counts = train_counts(prepared.dataset, prepared.split)[1]
-  rows = {'popularity': (by_popularity, jnp.asarray(counts, jnp.float32)),
-          'no_augmentation': (closed_form.score, base)}
-  if prepared.world is not None:
-    world, data = prepared.world, prepared.dataset
-    users, items = (np.searchsorted(all_ids, ids) for all_ids, ids in (
-      (world.dataset.user_ids, data.user_ids), (world.dataset.catalogue.ids, data.catalogue.ids)))
-    rows['oracle'] = by_matrix, jnp.asarray(sample.log_probability(world, users)[:, items])
-  return rows
-
-
-def evaluate(config, prepared, rows, workdir, vectors):
-  """Ranks every task of every row once, exports the lists, and returns row -> task -> metric -> values."""
-  tasks = make_tasks(prepared.dataset, prepared.split, config.seed)
-  masks, (user_counts, item_counts) = (item_masks(prepared.dataset, prepared.split),
-                                       train_counts(prepared.dataset, prepared.split))
-  cold = masks['cold_valid'] | masks['cold_test']
-  results = {}
-  for row, (score, params) in rows.items():
-    results[row] = {}
-    for name, task in tasks.items():
-      if name == 'cold' and row == 'popularity':
-        continue  # no cold item has a count
-      interrupt.check()
-      lists, scores = ranking.top_k(score, params, task, devices=len(devices(config)))
-      artifacts.save_lists(os.path.join(workdir, 'recommendations', f'{row}.{name}.npz'), prepared.dataset.user_ids,
-                       prepared.dataset.catalogue.ids, task.users, lists, scores)
-      results[row][name] = ranking.metrics_per_user(lists, task.targets) | beyond.beyond_accuracy(
-        lists, task.candidates, item_counts, int((user_counts > 0).sum()), cold, masks['tail'], vectors)
-  return results
-
-
-def show_listeners(prepared, base, seed, listeners=3, k=10):
-  """The history and the top ten of a few listeners in words, new releases marked with a star."""
-  tasks = make_tasks(prepared.dataset, prepared.split, seed)
-  task = tasks.get('all') or next(iter(tasks.values()))
-  chosen = np.sort(np.random.default_rng([seed, 3]).choice(len(task.users), min(listeners, len(task.users)), False))
-  lists, _ = ranking.top_k(closed_form.score, base, task, k=k)
-  histories, titles = training_histories(prepared), prepared.dataset.catalogue.titles
-  warm, lines = item_masks(prepared.dataset, prepared.split)['warm'], []
-  for place in chosen:
-    user = task.users[place]
-    lines += [f'{prepared.dataset.user_ids[user]} listened to: ' + '; '.join(titles[histories.row(user)[-8:]]),
-              '  and is recommended: ' + '; '.join(
-                titles[i] + ('' if warm[i] else ' * (new)') for i in lists[place] if i >= 0)]
-  return '\n'.join(lines)
-
-
-def devices(config):
-  """The devices that the config asks for.
-
-  Raises:
-    ConfigError: where there are fewer.
-  """
-  found = jax.devices()
-  if not 0 <= config.devices <= len(found):
-    raise ConfigError(f'devices is {config.devices}; allowed are 0 (all) to {len(found)}')
-  return tuple(found[:config.devices or len(found)])
+_PACKAGE = pathlib.Path(__file__).parent
 
 
 def _revision():
   with contextlib.suppress(OSError, subprocess.SubprocessError):
-    return subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=os.path.dirname(__file__), capture_output=True, text=True,
+    return subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=_PACKAGE, capture_output=True, text=True,
                           check=True).stdout.strip()
   return 'unknown'
 
 
-def _claim(workdir, config):
-  """Makes the work directory and refuses one that another version has left."""
-  path = os.path.join(workdir, 'artifacts', 'version.json')
-  if os.path.exists(path):
-    with open(path, encoding='utf-8') as file:
-      found = file.read().strip()
-    if found != str(VERSION):
-      raise UserError(f'{workdir}: was left by version {found} of the artifacts, this is version {VERSION}; '
-                      'choose another --workdir')
-  else:
-    artifacts.write_json(path, VERSION)
-  plain = config.to_dict()
-  artifacts.write_json(os.path.join(workdir, 'config.json'), {'config': plain, 'sha256': artifacts.digest(plain)})
+def _code_sha256():
+  """The hash of the package's own code: other code may give other results."""
+  found = hashlib.sha256()
+  for path in sorted(_PACKAGE.rglob('*.py')):
+    found.update(path.read_bytes())
+  return found.hexdigest()
 
 
-def run(config, workdir):
+def _use_compilation_cache(config):
+  """Keeps compiled programs beside the prepared data, unless JAX has been told where to keep them."""
+  if not jax.config.jax_compilation_cache_dir:
+    jax.config.update('jax_compilation_cache_dir', os.path.join(os.path.expanduser(config.data.data_dir), 'compiled'))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+
+
+def check(config):
+  """Looks at the whole config before any work is done.
+
+  Raises:
+    ConfigError: for the first value out of range.
+  """
+  encode.check(config)
+  recommend.closed(config)
+  recommend.network(config)
+  adversary.game(config)
+  adversary.draws(config)
+  adversary.rows_of(config)
+  if config.evaluation.resamples < 1:
+    raise ConfigError(f'evaluation.resamples is {config.evaluation.resamples}; allowed are whole numbers from 1 on')
+
+
+class _Timer:
+  """Runs stages: says what begins, stops between two where asked to, and knows the seconds of each."""
+
+  def __init__(self):
+    self.started, self.seconds = time.monotonic(), {}
+
+  def __call__(self, name, stage, *arguments):
+    interrupt.check()
+    logging.info('%s ...', name)
+    start = time.monotonic()
+    result = stage(*arguments)
+    self.seconds[name] = self.seconds.get(name, 0.) + time.monotonic() - start
+    return result
+
+  def elapsed(self):
+    """Seconds since the start."""
+    return time.monotonic() - self.started
+
+
+def run(config, path):
   """Runs all stages, prints the table, and writes what design.md calls the artifacts of a run.
 
-  Returns:
-    The content of results.json.
+  A finished run of the same config, data and code is not repeated: its table is printed again.
+
+  Args:
+    config: the whole config.
+    path: the work directory.
 
   Raises:
     UserError: where config or data cannot be used.
     Interrupted: where a stop was asked for.
   """
-  started, seconds = time.monotonic(), {}
-
-  def timed(name, stage, *arguments):
-    interrupt.check()
-    logging.info('%s ...', name)
-    start = time.monotonic()
-    result = stage(*arguments)
-    seconds[name] = time.monotonic() - start
-    return result
-
-  _claim(workdir, config)
+  timed = _Timer()
+  check(config)
+  space = workspace.make(config, path)
+  _use_compilation_cache(config)
+  plain = config.to_dict()
+  artifacts.write_json(os.path.join(path, 'config.json'), {'config': plain, 'sha256': artifacts.digest(plain)})
   prepared = timed('prepare', prepare, config)
-  data, split = prepared.dataset, prepared.split
-  splits.write_split(os.path.join(workdir, 'split.csv.gz'), data, split)
-  vectors = timed('encode', encode, config, prepared, workdir)
-  base = timed('recommend', fit_base, config, prepared, vectors, workdir)
-  check_leaks(prepared, base)
-  rows = rows_to_judge(prepared, base)
-  results = timed('evaluate', evaluate, config, prepared, rows, workdir, vectors)
-  report = {
+  key = artifacts.digest(plain, prepared.sha256(), _code_sha256(), len(space.devices))
+  done, table_path = space.artifact('done.json'), os.path.join(path, 'table.txt')
+  if artifacts.read_json(done) == key and os.path.exists(table_path):
+    logging.info('nothing has changed since this run was finished; to start afresh, choose another --workdir')
+    print(pathlib.Path(table_path).read_text(encoding='utf-8'), end='')
+    return
+  splits.write_split(os.path.join(path, 'split.csv.gz'), prepared.dataset, prepared.split)
+  encoder = timed('encode', encode.text_encoder, space, prepared)
+  content = timed('encode', encode.content, space, prepared, encoder)
+  base, base_key = timed('recommend', recommend.fit_base, space, prepared, content)
+  recommend.check_leaks(prepared, base)
+  generated, reports = timed('adversarial', adversary.generate, space, prepared, base, content,
+                             artifacts.digest(base_key, encode.sha256(content)))
+  judge = recommend.Judge(space, prepared)
+  evaluation = Evaluation(space, prepared, content.texts, judge)
+  first = None
+  for row, extra in {'no_augmentation': None, **generated}.items():
+    model = timed('recommend', recommend.fit_row, space, prepared, content, base, base_key, judge, extra, row)
+    timed('evaluate', evaluation.add_model, row, model)
+    first = first or model
+  timed('evaluate', evaluation.add_references)
+  evaluation.finish()
+  weights = {row: evaluation.choices[row].get('weight', 1.) for row in generated}
+  expand.write(os.path.join(path, 'generated.csv.gz'), expand.joined(generated, weights), prepared.dataset.user_ids,
+               prepared.dataset.catalogue.ids)
+  told = {'generated': reports, 'choices': evaluation.choices, 'encoder': {} if encoder is None else encoder.summary}
+  _report(space, prepared, evaluation, timed, told, show_listeners(space, prepared, first))
+  artifacts.write_json(done, key)
+
+
+def _report(space, prepared, evaluation, timed, told, listeners):
+  """Writes results.json and the table, and prints the table."""
+  config, data, resamples = space.config, prepared.dataset, space.config.evaluation.resamples
+  results = {row: evaluation.results[row] for row in _order(evaluation.results)}
+  elapsed = timed.elapsed()
+  artifacts.write_json(os.path.join(space.path, 'results.json'), {
     'config': config.to_dict(), 'config_sha256': artifacts.digest(config.to_dict()), 'git_revision': _revision(),
-    'data_sha256': data.sha256(), 'split_sha256': split.sha256(), 'simulated': data.info['simulated'],
-    'seed': config.seed, 'device': jax.devices()[0].device_kind, 'devices': len(devices(config)),
-    'wall_seconds': time.monotonic() - started,
+    'data_sha256': data.sha256(), 'split_sha256': prepared.split.sha256(), 'simulated': data.info['simulated'],
+    'seed': config.seed, 'device': jax.devices()[0].device_kind, 'devices': len(space.devices),
+    'wall_seconds': elapsed,
     'dataset': {'users': data.users, 'items': data.items, 'interactions': len(data.interactions), **data.info,
-                'split': splits.describe(split, data)},
-    'stages': seconds, 'rows': table.records(results, config.seed, config.evaluation.resamples)}
-  artifacts.write_json(os.path.join(workdir, 'results.json'), report)
-  tasks = list(results['no_augmentation'])
-  print(table.format_table(list(results), tasks, results, seed=config.seed, resamples=config.evaluation.resamples,
-                           simulated=data.info['simulated']))
-  print(show_listeners(prepared, base, config.seed))
-  print(f'{workdir}: results.json and recommendations/ are complete; {report["wall_seconds"]:.0f} s')
-  return report
+                'split': splits.describe(prepared.split, data)},
+    'stages': timed.seconds, **told, 'rows': table.records(results, config.seed, resamples)})
+  words = table.format_table(list(results), list(results['no_augmentation']), results, seed=config.seed,
+                             resamples=resamples, simulated=data.info['simulated'])
+  lines = [words, *_generated_words(told), '', listeners,
+           f'{space.path}: results.json and recommendations/ are complete; {elapsed:.0f} s']
+  text = '\n'.join(lines) + '\n'
+  artifacts.write_atomically(os.path.join(space.path, 'table.txt'), lambda file: file.write(text.encode()))
+  space.metrics.close()
+  print(text, end='')
+
+
+def _order(rows):
+  """The rows as the table shows them: what is not learned first, the ceiling last."""
+  first = [row for row in ('popularity', 'never_cold', 'no_augmentation') if row in rows]
+  return first + [row for row in rows if row not in (*first, 'oracle')] + [row for row in rows if row == 'oracle']
+
+
+def _generated_words(told):
+  """One line a generator or control: what it made, how its training ended, and the weight that validation chose."""
+  for row, report in told['generated'].items():
+    counts, how = report['counts'], f', training {report["status"]}' if 'status' in report else ''
+    reason = f' ({report["reason"]})' if report.get('reason') else ''
+    chosen = told['choices'][row].get('weight')
+    yield (f'{row}: {counts["kept"]} of {counts["asked"]} samples kept'
+           + ('' if chosen is None else f', each of weight {chosen:g}') + how + reason)

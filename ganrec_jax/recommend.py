@@ -16,12 +16,12 @@ import numpy as np
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from ganrec_jax import pipeline
 from ganrec_jax.data import text
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import UserError
-from ganrec_jax.evaluation.tasks import item_masks
 from ganrec_jax.models import closed_form
+from ganrec_jax.stages import encode, recommend, workspace
+from ganrec_jax.stages.prepare import prepare
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.')
 _USER = flags.DEFINE_string('user', None, 'The id of a known user.')
@@ -44,7 +44,7 @@ def place_of(identity, ids, what):
 
 
 def load(workdir):
-  """The config, the data, the text vectors and the fitted recommender of a finished run.
+  """The workspace, the data, the encoder, the text vectors and the fitted closed form of a finished run.
 
   Raises:
     UserError: where the work directory holds no finished run.
@@ -54,9 +54,10 @@ def load(workdir):
     raise UserError(f'{workdir}: holds no finished run (no results.json); make one by python -m ganrec_jax.main')
   with open(path, encoding='utf-8') as file:
     config = ConfigDict(json.load(file)['config'])
-  prepared = pipeline.prepare(config)
-  vectors = pipeline.encode(config, prepared, workdir)
-  return config, prepared, vectors, pipeline.fit_base(config, prepared, vectors, workdir)
+  space, prepared = workspace.make(config, workdir), prepare(config)
+  encoder = encode.text_encoder(space, prepared)
+  content = encode.content(space, prepared, encoder)
+  return space, prepared, encoder, content.texts, recommend.fit_base(space, prepared, content)[0]
 
 
 def for_history(prepared, base, history, k):
@@ -71,20 +72,20 @@ def for_history(prepared, base, history, k):
   return items, scores[items], reasons
 
 
-def for_item(config, prepared, vectors, base, words, k, workdir):
+def for_item(space, prepared, encoder, vectors, base, words, k):
   """The `k` users who would like an item with the text `words` most: (users, scores, nearest warm items)."""
   catalogue = prepared.dataset.catalogue
-  warm = np.flatnonzero(item_masks(prepared.dataset, prepared.split)['warm'])
+  warm = prepared.warm
   more = Catalogue(np.append(catalogue.ids, '\0new'), np.append(catalogue.titles, words),
                    np.append(catalogue.texts, words),
                    (*catalogue.phrases, tuple(w.strip() for w in words.rpartition(':')[2].split(',') if w.strip())))
   if vectors is not None:
-    vectors = np.concatenate([vectors, pipeline.encode_texts(config, [words])])
-  kernel = np.asarray(pipeline.content_of(more, warm, vectors))
+    vectors = np.concatenate([vectors, encode.text_vectors(space, encoder, [words])])
+  kernel = np.asarray(encode.content_kernel(space, more, warm, vectors))
   if not len(text.transform(text.fit_vocabulary(more.phrases, more.texts, warm), more.phrases[-1:],
-                            more.texts[-1:]).values) and vectors is None:
+                            more.texts[-1:]).values) and space.config.encoder.kind != 'pretrained':
     raise UserError(f'--item_text {words!r}: none of its words or phrases occurs in the catalogue')
-  ridge = kernel[np.ix_(warm, warm)] + config.base.ridge * np.eye(len(warm), dtype=np.float32)
+  ridge = kernel[np.ix_(warm, warm)] + space.config.base.ridge * np.eye(len(warm), dtype=np.float32)
   factor = jax.scipy.linalg.solve(jnp.asarray(ridge), base.factors.items[warm], assume_a='pos')
   scores = np.asarray(base.factors.users @ (jnp.asarray(kernel[-1, warm]) @ factor))
   users = np.argsort(-scores, kind='stable')[:k]
@@ -101,18 +102,18 @@ def answer(workdir, user=None, history=None, item_text=None, k=10):
     raise UserError('give one of --user, --history and --item_text')
   if k < 1:
     raise UserError(f'--k is {k}; allowed are whole numbers from 1 on')
-  config, prepared, vectors, base = load(workdir)
+  space, prepared, encoder, vectors, base = load(workdir)
   titles, ids = prepared.dataset.catalogue.titles, prepared.dataset.catalogue.ids
   lines = ['SIMULATED DATA'] if prepared.dataset.info['simulated'] else []
   if item_text is not None:
     if not item_text.strip():
       raise UserError('--item_text is empty; it takes the words that describe the item')
-    users, scores, near = for_item(config, prepared, vectors, base, item_text, k, workdir)
+    users, scores, near = for_item(space, prepared, encoder, vectors, base, item_text, k)
     lines.append('nearest known items: ' + '; '.join(titles[near]))
     return '\n'.join(lines + [f'{rank:3d}. user {prepared.dataset.user_ids[u]}  {s:.3f}'
                               for rank, (u, s) in enumerate(zip(users, scores, strict=True), 1)])
   if user is not None:
-    items = pipeline.training_histories(prepared).row(place_of(user, prepared.dataset.user_ids, 'user'))
+    items = prepared.histories.row(place_of(user, prepared.dataset.user_ids, 'user'))
   else:
     items = np.unique([place_of(one.strip(), ids, 'item') for one in history.split(';') if one.strip()])
   if not len(items):

@@ -25,7 +25,7 @@ def environment():
 
 def command(*arguments, cwd=ROOT):
   return subprocess.run([sys.executable, '-m', 'ganrec_jax.main', *arguments], cwd=cwd, capture_output=True, text=True,
-                        env=environment(), timeout=300)
+                        env=environment(), timeout=600)
 
 
 @pytest.fixture(scope='module')
@@ -84,7 +84,8 @@ def test_a_run_leaves_its_artifacts_and_says_that_data_are_simulated(finished):
   workdir, done = finished
   found = results(workdir)
   assert found['simulated'] is True and 'SIMULATED DATA' in done.stdout
-  assert {row['row'] for row in found['rows']} == {'popularity', 'no_augmentation', 'oracle'}
+  assert {row['row'] for row in found['rows']} == {
+    'popularity', 'never_cold', 'no_augmentation', 'random_pairs', 'gan', 'oracle'}
   assert json.loads((workdir / 'config.json').read_text())['sha256'] == found['config_sha256']
   with gzip.open(workdir / 'split.csv.gz', 'rt') as file:
     parts = {line['part'] for line in csv.DictReader(file)}
@@ -92,21 +93,54 @@ def test_a_run_leaves_its_artifacts_and_says_that_data_are_simulated(finished):
   value = {(row['row'], row['task']): row['value'] for row in found['rows'] if row['metric'] == 'ndcg@20'}
   assert value['popularity', 'warm'] < value['no_augmentation', 'warm'] < value['oracle', 'warm']
   assert 'is recommended' in done.stdout
+  stages = {json.loads(line)['stage'] for line in (workdir / 'metrics.jsonl').read_text().splitlines()}
+  assert stages == {'mlm', 'adapt', 'gan'} == {p.name for p in (workdir / 'tensorboard').iterdir()}
+  assert all(list((workdir / 'checkpoints' / stage).glob('*/*')) for stage in stages)
 
 
-def test_a_second_run_fits_nothing_and_gives_the_same(finished):
+def test_generated_interactions_are_written_with_their_provenance(finished):
   workdir, _ = finished
-  first, lists = results(workdir), (workdir / 'recommendations/no_augmentation.warm.npz').read_bytes()
+  found, choices = results(workdir)['generated'], results(workdir)['choices']
+  with gzip.open(workdir / 'generated.csv.gz', 'rt') as file:
+    lines = list(csv.DictReader(file))
+  with gzip.open(workdir / 'split.csv.gz', 'rt') as file:
+    train = {(line['user_id'], line['item_id']) for line in csv.DictReader(file) if line['part'] == 'train'}
+  for source in ('gan', 'random_pairs'):
+    mine = [line for line in lines if line['source'] == source]
+    assert len(mine) == found[source]['counts']['kept'] > 0
+    assert {float(line['weight']) for line in mine} == {float(np.float32(choices[source]['weight']))}
+    assert not train & {(line['user_id'], line['item_id']) for line in mine}
+  assert found['gan']['status'] in ('converged', 'collapsed')
+
+
+def test_a_finished_run_is_not_repeated(finished):
+  workdir, done = finished
+  before = {path: path.stat().st_mtime_ns for path in workdir.rglob('*')
+            if path.is_file() and path.name != 'config.json'}
   again = command(TESTING, f'--workdir={workdir}')
-  assert again.returncode == 0 and 'base: taken from the work directory' in again.stderr
-  assert results(workdir) == first
-  assert (workdir / 'recommendations/no_augmentation.warm.npz').read_bytes() == lists
+  assert again.returncode == 0 and 'nothing has changed' in again.stderr
+  assert again.stdout == done.stdout
+  assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_an_unfinished_run_trains_nothing_anew(finished, tmp_path):
+  workdir = shutil.copytree(finished[0], tmp_path / 'work')
+  for name in ('artifacts/done.json', 'results.json', 'table.txt'):
+    (workdir / name).unlink()
+  again = command(TESTING, f'--workdir={workdir}')
+  assert again.returncode == 0
+  for stage in ('encoder', 'base', 'gan'):
+    assert f'{stage}: taken from the work directory' in again.stderr
+  assert results(workdir) == results(finished[0])
+  lists = 'recommendations/gan.warm.npz'
+  assert (workdir / lists).read_bytes() == (finished[0] / lists).read_bytes()
 
 
 def test_a_damaged_artifact_is_named_and_made_again(finished, tmp_path):
   workdir = shutil.copytree(finished[0], tmp_path / 'work')
   path = workdir / 'artifacts/base.npz'
   path.write_bytes(path.read_bytes()[:-100])
+  (workdir / 'artifacts/done.json').unlink()
   done = command(TESTING, f'--workdir={workdir}')
   assert done.returncode == 0 and 'base.npz: damaged' in done.stderr
   assert results(workdir) == results(finished[0])
@@ -115,7 +149,8 @@ def test_a_damaged_artifact_is_named_and_made_again(finished, tmp_path):
 def test_a_changed_config_fits_again(finished, tmp_path):
   workdir = shutil.copytree(finished[0], tmp_path / 'work')
   done = command(TESTING, f'--workdir={workdir}', '--config.base.kappa=1.0')
-  assert done.returncode == 0 and 'taken from the work directory' not in done.stderr
+  assert done.returncode == 0 and 'encoder: taken from the work directory' in done.stderr
+  assert 'base: taken' not in done.stderr and 'gan: taken' not in done.stderr
   assert results(workdir)['config_sha256'] != results(finished[0])['config_sha256']
 
 
@@ -126,15 +161,17 @@ def test_a_work_directory_of_another_version_is_refused(finished, tmp_path):
   assert done.returncode == 2 and 'version 0' in done.stderr
 
 
-@pytest.mark.parametrize(('blocks', 'file'), [(4, 'split.csv.gz'), (40, 'base.npz')])
-def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, blocks, file):
+@pytest.mark.parametrize(('blocks', 'words'), [(4, 'split.csv.gz: cannot be written'),
+                                               (40, 'checkpoint 40 cannot be written')])
+def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path, blocks, words):
   # A limit on the size of files, in KiB, is a disk that is full at that file.
   done = subprocess.run(
     ['bash', '-c', f'ulimit -f {blocks}; exec "$0" -m ganrec_jax.main {TESTING} --workdir="$1"', sys.executable,
      tmp_path], cwd=ROOT, capture_output=True, text=True, env=environment(), timeout=300)
   assert done.returncode == 2 and 'Traceback' not in done.stderr
-  assert f'{file}: cannot be written' in done.stderr.splitlines()[-1]
-  assert not [p for p in tmp_path.rglob('*') if p.name == file or p.suffix == '.tmp']
+  assert words in done.stderr.splitlines()[-1]
+  assert not [p for p in tmp_path.rglob('*') if 'tmp' in p.name or p.suffix in ('.gz', '.npz')
+              and p.name != 'split.csv.gz' or p.name == 'results.json']
 
 
 def test_a_config_is_found_beside_the_package(tmp_path):

@@ -1,48 +1,27 @@
-"""The leak check of a run looks at what the fitted model holds."""
+"""The whole config is looked at before any work is done."""
 
-import dataclasses
-import importlib.util
-import pathlib
-
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from ganrec_jax import pipeline
-from ganrec_jax.data.types import PARTS, Split
-from ganrec_jax.evaluation.leaks import LeakError
-
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from ganrec_jax.errors import ConfigError
+from tests.stages import worlds
 
 
-@pytest.fixture(scope='module')
-def fitted(tmp_path_factory):
-  spec = importlib.util.spec_from_file_location('music', ROOT / 'configs' / 'music.py')
-  music = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(music)
-  config = music.get_config('testing')
-  prepared = pipeline.prepare(config)
-  return prepared, pipeline.fit_base(config, prepared, None, str(tmp_path_factory.mktemp('work')))
+@pytest.mark.parametrize(('section', 'field', 'value'), [
+  ('encoder', 'kind', 'magic'), ('encoder', 'pooling', 'max'), ('encoder', 'dtype', 'float64'),
+  ('encoder', 'share', 1.5), ('encoder', 'max_length', 0), ('encoder', 'adapt_rate', 0.),
+  ('base', 'kappa', -1.), ('base', 'item_reg', 0.), ('base', 'cold_blend', -1.),
+  ('recommender', 'kind', 'forest'), ('recommender', 'dim', 0),
+  ('adversarial', 'loss', 'magic'), ('adversarial', 'layers', 0),
+  ('expand', 'weights', (0., .1)), ('expand', 'weights', (2.,)), ('expand', 'cold_share', 2.),
+  ('evaluation', 'resamples', 0)])
+def test_a_value_out_of_range_is_named(section, field, value, tmp_path):
+  config = worlds.config(**{section: {field: value}})
+  with pytest.raises(ConfigError, match=field):
+    pipeline.run(config, str(tmp_path / 'work'))
+  assert not (tmp_path / 'work').exists()
 
 
-def test_a_model_of_this_split_passes(fitted):
-  pipeline.check_leaks(*fitted)
-
-
-@pytest.mark.parametrize('part', ['valid', 'test', 'cold_valid', 'cold_test'])
-def test_a_model_of_another_split_fails(fitted, part):
-  prepared, base = fitted
-  codes = prepared.split.part.copy()
-  codes[prepared.split.rows('train')[7]] = PARTS.index(part)
-  other = dataclasses.replace(prepared, split=Split(codes, prepared.split.in_all))
-  with pytest.raises(LeakError, match='leak in base'):
-    pipeline.check_leaks(other, base)
-
-
-def test_a_held_out_item_slipped_into_a_history_fails(fitted):
-  prepared, base = fitted
-  row = prepared.split.rows('cold_test')[0]
-  items = np.asarray(base.items).copy()
-  items[0] = prepared.dataset.interactions.item[row]
-  with pytest.raises(LeakError, match='leak in base'):
-    pipeline.check_leaks(prepared, base.replace(items=jnp.asarray(items)))
+@pytest.mark.parametrize('variant', ['', 'testing', 'lastfm', 'lastfm_testing'])
+def test_every_variant_is_right(variant):
+  pipeline.check(worlds.config(variant))

@@ -31,7 +31,8 @@ class ExpandConfig:
     weight: of each generated interaction; a real one has 1.
     temperature: T of softmax(score / T).
     cold_share: chance that a sample is a cold item.
-    quantile: share of held-out real samples that seem less real to D than a fake must; 0 keeps all.
+    quantile: the share of the samples that D finds least real, dropped among warm and cold items alike; 0 keeps all.
+      A threshold from real samples would not do: where D wins, it drops nearly everything.
     batch: users at a time; the memory grows with batch x items.
 
   Raises:
@@ -226,12 +227,11 @@ def generate(params, data, config, expand, key, source='gan'):
     out = jax.device_get(sampled(params, tables, jax.random.fold_in(key, number), part, seen))
     found.append([np.repeat(part[:real], expand.per_user), *(column[:real].ravel() for column in out)])
   user, item, there, logits, distance = (np.concatenate(column) for column in zip(*found, strict=True))
-  threshold = -np.inf
-  if config.adversarial_weight and expand.quantile:
-    threshold = np.quantile(np.asarray(params.realness), expand.quantile)
   counts, keep = {'asked': len(user)}, np.ones(len(user), bool)
-  for name, bad in (('exhausted', ~there), ('outliers', ~(distance <= params.limit)),
-                    ('unreal', ~(logits >= threshold))):
+  unreal = np.zeros(len(user), bool)
+  if config.adversarial_weight:
+    unreal = _least_real(logits, np.asarray(data.cold)[item], there & (distance <= params.limit), expand.quantile)
+  for name, bad in (('exhausted', ~there), ('outliers', ~(distance <= params.limit)), ('unreal', unreal)):
     counts[name] = int((keep & bad).sum())
     keep &= ~bad
   rows = np.flatnonzero(keep)
@@ -242,6 +242,23 @@ def generate(params, data, config, expand, key, source='gan'):
   logging.info('%s: %s', source, ', '.join(f'{name} {count}' for name, count in counts.items()))
   realness = 1 / (1 + np.exp(-logits[rows].astype(np.float64)))
   return made(user[rows], item[rows], expand.weight, source, realness, counts)
+
+
+def joined(parts, weights):
+  """The `Generated` of several rows (row -> `Generated`) one after another, each with its own of `weights`."""
+  columns = {name: np.concatenate([getattr(part, name) for part in parts.values()])
+             for name in ('user', 'item', 'source', 'realness')}
+  return Generated(weight=np.concatenate([np.full(len(part), weights[row], np.float32)
+                                          for row, part in parts.items()]), **columns)
+
+
+def _least_real(logits, cold, candidates, share):
+  """bool `[n]`: the `share` of the warm and of the cold `candidates` with the lowest of `logits [n]`."""
+  found = np.zeros(len(logits), bool)
+  for kind in (cold, ~cold):
+    rows = np.flatnonzero(candidates & kind)
+    found[rows[np.argsort(logits[rows], kind='stable')[:round(share * len(rows))]]] = True
+  return found
 
 
 def write(path, generated, user_ids, item_ids):

@@ -1,6 +1,7 @@
 """One alternating step of generator and discriminator: configuration, state, objectives, and the batch it reads."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.struct
@@ -221,6 +222,7 @@ def make_step(config, vectors, texts):
   return step
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def init_state(config, width, condition, text, key):
   """The first state, for item vectors `[width]`, conditions `[tokens, w]` and texts `[e]` of the given shapes."""
   generator, discriminator = networks(config, width)

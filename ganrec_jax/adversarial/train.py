@@ -58,7 +58,6 @@ class GanParams:
     discriminator: the parameters of D.
     shift: `[d]`; a collaborative vector is shift + scale x.
     scale: scalar.
-    realness: float32 `[held out]`, D's logits of held-out real samples, ascending.
     precision: `[d, d]`, inverse covariance of real standardised vectors.
     limit: the largest squared Mahalanobis distance of a real one.
   """
@@ -66,7 +65,6 @@ class GanParams:
   discriminator: Any
   shift: jax.Array
   scale: jax.Array
-  realness: jax.Array
   precision: jax.Array
   limit: jax.Array
 
@@ -120,7 +118,7 @@ def _thin(rows):
 
 
 def _make_look(config, vectors, texts, held, key):
-  """Makes `look(kept) -> (metrics, D's logits of the held-out)`, the monitors on held-out real samples."""
+  """Makes `look(kept) -> metrics`, the monitors on held-out real samples."""
   width = vectors.shape[1]
   generator, discriminator = networks(config, width)
   condition = held['conditions'][held['owner']] if 'owner' in held else held['text'][:, None]
@@ -136,7 +134,7 @@ def _make_look(config, vectors, texts, held, key):
     real_logits, fake_logits = (discriminator.apply(kept['discriminator'], x, user, text)
                                 for x, text in ((held['x'], held['text']), (fake, light)))
     metrics = monitors.compare(held['x'][:, :width], fake[:, :width], vectors, real_logits, fake_logits, _NEIGHBOURS)
-    return metrics | {'error': jnp.square(fake - held['x']).mean()}, real_logits
+    return metrics | {'error': jnp.square(fake - held['x']).mean()}
 
   return lambda kept: look(kept, held, condition, z, vectors, texts)
 
@@ -179,7 +177,7 @@ def train(data, config, key, around):
   look = _make_look(config, vectors, texts, held, keys['look'])
 
   def evaluate(kept):
-    metrics = {name: float(value) for name, value in jax.device_get(look(kept)[0]).items()}
+    metrics = {name: float(value) for name, value in jax.device_get(look(kept)).items()}
     return -metrics['frechet'], metrics
 
   schedule = loop.Schedule(config.steps, config.chunk, config.patience)
@@ -190,8 +188,7 @@ def train(data, config, key, around):
   except loop.Diverged as error:
     logging.warning('%s diverged: %s', around.name, error)
     return None, {'status': 'diverged', 'reason': str(error)}
-  metrics, logits = jax.device_get(look(kept))
-  metrics = {name: float(value) for name, value in metrics.items()}
+  metrics = {name: float(value) for name, value in jax.device_get(look(kept)).items()}
   report = {'steps': summary['steps'], 'best_step': summary['best_step'], 'rows': len(rows['x']),
             'held_out': len(held['x'])} | metrics
   bad = [name for name, value in metrics.items() if not np.isfinite(value)]
@@ -204,7 +201,7 @@ def train(data, config, key, around):
     logging.warning('%s %s: %s', around.name, status, reason)
   precision, limit = _range(vectors)
   params = GanParams(kept['generator'], kept['discriminator'], jnp.asarray(shift), jnp.asarray(scale),
-                     jnp.sort(jnp.asarray(logits)), precision, limit)
+                     precision, limit)
   return params, report | {'status': status, 'reason': reason}
 
 

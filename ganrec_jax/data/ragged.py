@@ -43,6 +43,19 @@ def group(rows, values, num_rows, weights=None, order=None):
   return Ragged(offsets, values[by].astype(np.int32), weights[by])
 
 
+def merge(first, second):
+  """The rows of two `Ragged` of the same number of rows, each row the entries of `first` followed by `second`'s."""
+  rows = np.concatenate([np.repeat(np.arange(len(r)), r.lengths) for r in (first, second)])
+  return group(rows, np.concatenate([first.values, second.values]), len(first),
+               np.concatenate([first.weights, second.weights]))
+
+
+def select(ragged, keep):
+  """The entries where `keep`, bool `[n]`, holds; rows stay where they are."""
+  rows = np.repeat(np.arange(len(ragged)), ragged.lengths)
+  return group(rows[keep], ragged.values[keep], len(ragged), ragged.weights[keep])
+
+
 def pad(ragged, rows, length, fill):
   """The first `length` entries of each of `rows [b]`, padded with `fill`.
 

@@ -196,7 +196,7 @@ def contrastive(params, config, token_ids, histories, key, around, schedule, *, 
   params = jax.tree.map(jnp.copy, params)  # the loop gives its state's buffers away
   first, _ = evaluate(params)
   kept, summary = loop.run(step, lambda key, data: draw_pairs(key, data, batch),
-                           AdaptState(params, optimizer.init(params)), data, train_key, schedule, around,
+                           AdaptState(params, jax.jit(optimizer.init)(params)), data, train_key, schedule, around,
                            keep=lambda state: state.params, evaluate=evaluate)
   return kept, summary | {'first': first}
 

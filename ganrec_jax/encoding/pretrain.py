@@ -123,8 +123,8 @@ def masked_language_model(token_ids, config, key, around, schedule, *, learning_
   cut = int(held_out * len(ids))
   train, valid = (ids[order[cut:]], ids[order[:cut]]) if cut else (ids, ids)
   params = {'bert': bert.init(init_key, config)}
-  params['head'] = MlmHead(config).init(head_key, jnp.zeros((1, config.dim)), params['bert']['word']['embedding'])[
-      'params']
+  params['head'] = jax.jit(MlmHead(config).init)(head_key, jnp.zeros((1, config.dim)),
+                                                 params['bert']['word']['embedding'])['params']
   rate = optax.warmup_cosine_decay_schedule(0., learning_rate, max(1, schedule.steps // 10), max(2, schedule.steps))
   optimizer = optax.chain(optax.clip_by_global_norm(1.), optax.adamw(rate, b2=.98, weight_decay=.01))
   update = gradient_update(lambda params, batch: mlm_loss(params, batch, config), optimizer)
@@ -147,6 +147,7 @@ def masked_language_model(token_ids, config, key, around, schedule, *, learning_
     loss, accuracy = counts @ values / max(counts.sum(), 1)
     return -float(loss), {'valid_accuracy': float(accuracy)}
 
-  kept, summary = loop.run(step, sample, MlmState(params, optimizer.init(params)), train, train_key, schedule, around,
+  state = MlmState(params, jax.jit(optimizer.init)(params))
+  kept, summary = loop.run(step, sample, state, train, train_key, schedule, around,
                            keep=lambda state: state.params, evaluate=evaluate)
   return kept['bert'], summary

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrec_jax.data.ragged import buckets, group, pad
+from ganrec_jax.data.ragged import buckets, group, merge, pad, select
 from ganrec_jax.errors import ConfigError, DataError
 from ganrec_jax.models.kernels import leave_one_out, positive_inverse
 
@@ -64,7 +64,7 @@ class AlsParams:
   base_reg: jax.Array
 
 
-def fit(histories, num_items, warm_items, kernel, config, key):
+def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
   """Fits user and item factors to weighted implicit feedback.
 
   A user's factor solves (a V'V + sum w v v' + reg (n_u + a N_items) I) u = sum w v, n_u the sum of his weights
@@ -73,6 +73,10 @@ def fit(histories, num_items, warm_items, kernel, config, key):
   prediction of v_j from the other items' texts; in the first three sweeps, and without a kernel, the prior is left
   out and base_j counts in full.
 
+  Generated interactions train the item factors; at the end users are folded in by what they really did. A new item
+  that has generated interactions only solves (sum w u u' + (kappa + reg n_j) I) v = sum w u + kappa f_j: nobody could
+  have heard it, so its unobserved pairs say nothing, and for vanishing weights v is f_j.
+
   Args:
     histories: `Ragged` over users; values are items, all of them warm.
     num_items: warm and cold items together.
@@ -80,6 +84,7 @@ def fit(histories, num_items, warm_items, kernel, config, key):
     kernel: float32 `[items, items]`, or None for plain iALS.
     config: `AlsConfig`.
     key: for the initial item factors.
+    generated: `Ragged` over users of generated interactions, warm and cold items, or None.
 
   Raises:
     DataError: where a history holds an item that is not warm, or there is no warm item.
@@ -87,35 +92,44 @@ def fit(histories, num_items, warm_items, kernel, config, key):
   """
   check_warm(histories, num_items, warm_items)
   warm = np.asarray(warm_items)
-  place = np.zeros(num_items, np.int32)
+  place = np.full(num_items, -1, np.int32)
   place[warm] = np.arange(len(warm))
-  by_user = dataclasses.replace(histories, values=place[histories.values])
-  owner = np.repeat(np.arange(len(histories), dtype=np.int32), histories.lengths)
-  by_item = group(by_user.values, owner, len(warm), histories.weights)
+  by_user = real = dataclasses.replace(histories, values=place[histories.values])
+  if generated is not None:
+    warm_part = select(generated, place[generated.values] >= 0)
+    by_user = merge(real, dataclasses.replace(warm_part, values=place[warm_part.values]))
+  by_item = _transposed(by_user, len(warm))
 
   prior = kernel is not None and config.kappa > 0
   inverse = positive_inverse(kernel[warm][:, warm] + config.ridge * jnp.eye(len(warm)), 'ridge') if prior else None
   user_batches, item_batches = _batches(by_user), _batches(by_item)
+  real_batches = user_batches if generated is None else _batches(real)
   items = .1 / np.sqrt(config.dim) * jax.random.normal(key, (len(warm), config.dim))
   user_base, item_base = (config.reg * config.unobserved * n for n in (len(warm), len(histories)))
   zeros = jnp.zeros((len(histories), config.dim))
 
-  def user_step(items):
-    return _step(zeros, items, user_batches, config.unobserved, config.reg, user_base, 0.)
+  def user_step(items, batches):
+    return _step(zeros, items, batches, config.unobserved, config.reg, user_base, 0.)
 
   for sweep in range(config.sweeps):
-    users = user_step(items)
+    users = user_step(items, user_batches)
     if prior and sweep >= _PLAIN_SWEEPS:
       items = _step(leave_one_out(inverse, items), users, item_batches, config.unobserved,
                     _PRIOR_SHRINKAGE * config.reg, _PRIOR_SHRINKAGE * item_base, config.kappa)
     else:
       items = _step(jnp.zeros_like(items), users, item_batches, config.unobserved, config.reg, item_base, 0.)
-  users = user_step(items)
+  users = user_step(items, real_batches)
 
   cold = np.setdiff1d(np.arange(num_items), warm)
   everything = jnp.zeros((num_items, config.dim)).at[warm].set(items)
   if prior and len(cold):
     everything = everything.at[cold].set(kernel[cold][:, warm] @ (inverse @ items))
+  if generated is not None and (place[generated.values] < 0).any():
+    by_cold = _transposed(select(generated, place[generated.values] < 0), num_items)
+    kappa = config.kappa if prior else 0.
+    there = jnp.asarray(by_cold.lengths > 0)[:, None]
+    posterior = _step(everything, users, _batches(by_cold), 0., config.reg, 0., kappa)
+    everything = jnp.where(there, posterior, everything)
   return AlsParams(users, everything, config.unobserved * _gram(items), jnp.float32(config.reg),
                    jnp.float32(user_base))
 
@@ -131,6 +145,12 @@ def fold_in(params, items, weights):
   """
   ridge = params.reg * weights.sum(1) + params.base_reg
   return _solve(params.items, params.gram, items, weights, ridge, jnp.zeros((len(items), params.items.shape[1])))
+
+
+def _transposed(by_user, items):
+  """The users of each of `items`, a `Ragged` over items."""
+  owner = np.repeat(np.arange(len(by_user), dtype=np.int32), by_user.lengths)
+  return group(by_user.values, owner, items, by_user.weights)
 
 
 def check_warm(histories, num_items, warm_items):

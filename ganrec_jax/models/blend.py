@@ -27,7 +27,6 @@ class Blend:
     net: parameters of the network.
     scale: float32 `[2]`, 1 / sd(S) and 1 / sd(N).
     weight: float32 `[2]`, b for warm and for cold items.
-    calibration: float32 `[2]`, factor and offset of cold scores where they compete with warm ones.
     warm: bool `[items]`.
     base_score: score function of the base model.
     net_score: score function of the network.
@@ -36,14 +35,13 @@ class Blend:
   net: Any
   scale: jax.Array
   weight: jax.Array
-  calibration: jax.Array
   warm: jax.Array
   base_score: Callable = flax.struct.field(pytree_node=False)
   net_score: Callable = flax.struct.field(pytree_node=False)
 
 
 def make(base_score, base, net_score, net, users, warm):
-  """A `Blend` with weights 0 and cold scores as they are.
+  """A `Blend` with weights 0.
 
   Args:
     base_score: `base_score(params, users int32 [b]) -> float32 [b, items]`.
@@ -57,8 +55,7 @@ def make(base_score, base, net_score, net, users, warm):
     FloatingPointError: where a score is not finite.
   """
   scale = [1 / deviation(base_score, base, users, warm), 1 / deviation(net_score, net, users, warm)]
-  return Blend(base, net, jnp.asarray(scale, jnp.float32), jnp.zeros(2), jnp.asarray([1., 0.]), jnp.asarray(warm),
-               base_score, net_score)
+  return Blend(base, net, jnp.asarray(scale, jnp.float32), jnp.zeros(2), jnp.asarray(warm), base_score, net_score)
 
 
 def deviation(score_fn, params, users, warm):
@@ -86,21 +83,34 @@ def score(params, users):
   return combine(params, params.base_score(params.base, users), params.net_score(params.net, users))
 
 
-@jax.jit
-def score_all(params, users):
-  """As `score`, with cold scores s replaced by factor s + offset: for the task `all`; -inf is never recommended."""
-  return calibrated(params, score(params, users))
-
-
 def combine(params, base, net):
   """S / sd(S) + b_j N / sd(N) from scores `[batch, items]` of both models, for known and new users alike."""
   return params.scale[0] * base + jnp.where(params.warm, *params.weight) * params.scale[1] * net
 
 
-def calibrated(params, scores):
-  """`scores [batch, items]` with factor s + offset in the places of cold items."""
-  factor, offset = params.calibration
-  return jnp.where(params.warm, scores, factor * scores + offset)
+@flax.struct.dataclass
+class Calibrated:
+  """Any model with its cold scores s replaced by factor s + offset, for lists in which they compete with warm ones.
+
+  Attributes:
+    model: the model's parameters.
+    factor: float32 scalar.
+    offset: float32 scalar; -inf says that cold items are never recommended.
+    warm: bool `[items]`.
+    score: the model's score function.
+  """
+  model: Any
+  factor: jax.Array
+  offset: jax.Array
+  warm: jax.Array
+  score: Callable = flax.struct.field(pytree_node=False)
+
+
+@jax.jit
+def score_calibrated(params, users):
+  """The scores float32 `[batch, items]` of a `Calibrated` model for users `[batch]`."""
+  scores = params.score(params.model, users)
+  return jnp.where(params.warm, scores, params.factor * scores + params.offset)
 
 
 def tune(params, ndcg, weights=WEIGHTS):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ganrec_jax.data.ragged import merge
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.models import als, cease
 
@@ -44,6 +45,14 @@ class ClosedFormConfig:
     for name in ('warm_blend', 'cold_blend'):
       if not getattr(self, name) >= 0:
         raise ConfigError(f'{name} is {getattr(self, name)}; allowed are numbers from 0 on')
+    if not (self.item_reg > 0 and self.kernel_weight >= 0 and self.power >= 0):
+      raise ConfigError(f'item_reg is {self.item_reg}, kernel_weight {self.kernel_weight}, power {self.power}; allowed '
+                        'are item_reg above 0, kernel_weight and power from 0 on')
+    self.factors()
+
+  def factors(self):
+    """The `AlsConfig` of the first half."""
+    return als.AlsConfig(**{field.name: getattr(self, field.name) for field in dataclasses.fields(als.AlsConfig)})
 
 
 @flax.struct.dataclass
@@ -68,7 +77,7 @@ class ClosedFormParams:
   length: int = flax.struct.field(pytree_node=False)
 
 
-def fit(histories, num_items, warm_items, kernel, config, key):
+def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
   """Fits both halves and puts them on one scale: S / sd(S) + b_j E / sd(E), standard deviations over warm items.
 
   Args:
@@ -78,15 +87,17 @@ def fit(histories, num_items, warm_items, kernel, config, key):
     kernel: float32 `[items, items]`, ones on the diagonal, or None where there is no text.
     config: `ClosedFormConfig`.
     key: for the initial item factors.
+    generated: `Ragged` over users of generated interactions, warm and cold items, or None. They train what is known
+      of items; a user is scored by what he really did.
 
   Raises:
     DataError: where a history holds an item that is not warm, or there is no warm item.
     ConfigError: for hyper-parameters out of range, or a kernel that is not positive definite.
   """
   kernel = None if kernel is None else jnp.asarray(kernel, jnp.float32)
-  shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(als.AlsConfig)}
-  factors = als.fit(histories, num_items, warm_items, kernel, als.AlsConfig(**shared), key)
-  item_item = cease.fit(histories, num_items, kernel, config.item_reg, config.kernel_weight, config.power)
+  factors = als.fit(histories, num_items, warm_items, kernel, config.factors(), key, generated)
+  expanded = histories if generated is None else merge(histories, generated)
+  item_item = cease.fit(expanded, num_items, kernel, config.item_reg, config.kernel_weight, config.power)
 
   largest = np.zeros(len(histories), np.float32)
   np.maximum.at(largest, np.repeat(np.arange(len(histories)), histories.lengths), histories.weights)

@@ -56,8 +56,8 @@ def whiten(vectors, fit_items, directions=128, power=.5, floor=.001):
   return Whitening(jnp.asarray(mean, jnp.float32), jnp.asarray(axes[:, :rank] * scale, jnp.float32))
 
 
-def content_kernel(text, terms):
-  """The kernel .5 exp(2 (z_i z_j - 1)) + .5 exp(2 (t_i t_j - 1)) between items, float32 `[left, right]`.
+def content_kernel(text, terms, share=.5):
+  """The kernel s exp(2 (z_i z_j - 1)) + (1 - s) exp(2 (t_i t_j - 1)) between items, float32 `[left, right]`.
 
   An item without text (z or t is zero) is to every other what an unrelated item is, exp(-2) in that half, so two such
   items are not alike. The kernel of a set with itself has ones on the diagonal all the same (`with_unit_diagonal`),
@@ -66,8 +66,10 @@ def content_kernel(text, terms):
   Args:
     text: float32 `[left, right]`, inner products of whitened text vectors.
     terms: float32 `[left, right]`, inner products of TF-IDF rows.
+    share: s, 0 to 1.
   """
-  return .5 * jnp.exp(SHARPNESS * (jnp.asarray(text) - 1)) + .5 * jnp.exp(SHARPNESS * (jnp.asarray(terms) - 1))
+  first, second = (jnp.exp(SHARPNESS * (jnp.asarray(alike) - 1)) for alike in (text, terms))
+  return share * first + (1 - share) * second
 
 
 def with_unit_diagonal(kernel):

@@ -1,6 +1,8 @@
 """Orbax checkpoints that survive a kill, and that are walked back past damage."""
 
+import glob
 import os
+import shutil
 
 import jax
 import orbax.checkpoint as ocp
@@ -29,13 +31,24 @@ class Checkpoints:
     self._directory = directory
 
   def save(self, step, state):
-    """Saves `state`, a pytree of arrays, as step number `step`; returns when it is on disk."""
+    """Saves `state`, a pytree of arrays, as step number `step`; returns when it is on disk.
+
+    Raises:
+      UserError: where it cannot be written; nothing half-written is left.
+    """
+    state = jax.device_get(state)
+    due, free = sum(leaf.nbytes for leaf in jax.tree.leaves(state)), shutil.disk_usage(self._directory).free
+    if free < due:
+      raise UserError(f'{self._directory}: checkpoint {step} needs {due >> 20} MiB, the disk has {free >> 20}; '
+                      'the last good one is kept')
     try:
-      self._manager.save(step, args=ocp.args.StandardSave(jax.device_get(state)))
+      self._manager.save(step, args=ocp.args.StandardSave(state))
       self._manager.wait_until_finished()
     except (OSError, ValueError) as error:
-      raise UserError(f'{self._directory}: checkpoint {step} cannot be written ({error}); the last good one is '
-                      'kept') from error
+      for half in glob.glob(os.path.join(self._directory, f'{step}.*tmp*')):
+        shutil.rmtree(half, ignore_errors=True)
+      raise UserError(f'{self._directory}: checkpoint {step} cannot be written ({str(error).rpartition(": ")[2]}); '
+                      'the last good one is kept') from error
 
   def restore(self, like):
     """The newest readable checkpoint in the form of `like`, or None where there is none.

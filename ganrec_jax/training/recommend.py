@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ganrec_jax.data.ragged import Ragged, group, pad
+from ganrec_jax.data.ragged import Ragged, group, merge, pad
 from ganrec_jax.errors import DataError
 from ganrec_jax.models import recommenders
 from ganrec_jax.models.recommenders import Recommender
@@ -186,7 +186,7 @@ def assemble(params, data, config):
                      jnp.asarray(data['weights']), config)
 
 
-def fit(histories: Ragged, item_texts, warm_mask, config, key, around, evaluate=None):
+def fit(histories: Ragged, item_texts, warm_mask, config, key, around, evaluate=None, generated=None):
   """Trains a recommender on the weighted histories of users.
 
   Args:
@@ -198,6 +198,8 @@ def fit(histories: Ragged, item_texts, warm_mask, config, key, around, evaluate=
     key: of all randomness.
     around: `loop.Surroundings`.
     evaluate: `evaluate(Recommender) -> (value, metrics)`, the higher the better; None trains all steps.
+    generated: `Ragged` over users of generated interactions, warm and cold items, or None. They come before the real
+      ones in a history and are trained on like them; a user is scored by what he really did.
 
   Returns:
     (`Recommender`, summary): see `loop.run`.
@@ -206,7 +208,13 @@ def fit(histories: Ragged, item_texts, warm_mask, config, key, around, evaluate=
     DataError: see `prepare`.
     loop.Diverged: where the loss is not finite.
   """
-  data = jax.tree.map(jnp.asarray, prepare(histories, item_texts, warm_mask, config))
+  real = data = prepare(histories, item_texts, warm_mask, config)
+  if generated is not None:
+    trained = np.array(warm_mask)
+    trained[generated.values] = True
+    data = prepare(merge(generated, histories), item_texts, trained, config)
+  real = {name: real[name] for name in ('items', 'weights')}
+  data = jax.tree.map(jnp.asarray, data)
   start, steps = jax.random.split(key)
   optimizer = make_optimizer(config)
   params = recommenders.init(start, config, len(warm_mask), data['texts'].shape[1])
@@ -216,8 +224,9 @@ def fit(histories: Ragged, item_texts, warm_mask, config, key, around, evaluate=
     params, opt_state, metrics = update(*state, batch, axis=axis)
     return (params, opt_state), metrics
 
+  sample = make_sample(config, min(config.negatives, len(data['warm'])))
   kept, summary = loop.run(
-    step, make_sample(config, min(config.negatives, len(data['warm']))), (params, optimizer.init(params)), data, steps,
+    step, sample, (params, jax.jit(optimizer.init)(params)), data, steps,
     loop.Schedule(config.steps, config.chunk, config.patience), around, keep=lambda state: state[0],
-    evaluate=evaluate and (lambda kept: evaluate(assemble(kept, data, config))))
-  return assemble(kept, data, config), summary
+    evaluate=evaluate and (lambda kept: evaluate(assemble(kept, data | real, config))))
+  return assemble(kept, data | real, config), summary

@@ -29,11 +29,11 @@ def _world():
                                   rng.normal(size=(USERS, 2, TEXT)).astype(np.float32))
 
 
-def _params(config, limit=np.inf, realness=(-1e9,)):
+def _params(config, limit=np.inf):
   tokens = (2, TEXT) if config.design == 'interaction' else (1, TEXT)
   state = init_state(config, WIDTH, tokens, (TEXT,), jax.random.key(0))
-  return GanParams(state.generator, state.discriminator, jnp.zeros(WIDTH), jnp.float32(1),
-                   jnp.asarray(realness, jnp.float32), jnp.eye(WIDTH), jnp.float32(limit))
+  return GanParams(state.generator, state.discriminator, jnp.zeros(WIDTH), jnp.float32(1), jnp.eye(WIDTH),
+                   jnp.float32(limit))
 
 
 def _config(design):
@@ -60,8 +60,8 @@ def test_cold_share_is_met_at_its_ends():
   _, data = _world()
   config = _config('embedding')
   for share, cold in ((0., False), (1., True)):
-    found = expand.generate(_params(config), data, config, expand.ExpandConfig(cold_share=share, per_user=5),
-                            jax.random.key(0))
+    how = expand.ExpandConfig(cold_share=share, per_user=5, quantile=0.)
+    found = expand.generate(_params(config), data, config, how, jax.random.key(0))
     assert (data.cold[found.item] == cold).all() and len(found) == 5 * KNOWN
   found = expand.generate(_params(config), data, config, expand.ExpandConfig(cold_share=1., per_user=8),
                           jax.random.key(0))
@@ -70,15 +70,19 @@ def test_cold_share_is_met_at_its_ends():
 
 def test_outliers_and_unreal_fakes_are_dropped_with_a_count():
   _, data = _world()
-  config, draws = _config('embedding'), expand.ExpandConfig(per_user=5, quantile=.5)
+  config, draws = _config('embedding'), expand.ExpandConfig(per_user=5, quantile=.4)
   found = expand.generate(_params(config, limit=0.), data, config, draws, jax.random.key(0))
   assert len(found) == 0 and found.counts['outliers'] == 5 * KNOWN
-  found = expand.generate(_params(config, realness=[1e9]), data, config, draws, jax.random.key(0))
-  assert len(found) == 0 and found.counts['unreal'] == 5 * KNOWN
-  everything = expand.generate(_params(config), data, config, draws, jax.random.key(0))
-  middle = np.log(np.median(everything.realness) / (1 - np.median(everything.realness)))
-  found = expand.generate(_params(config, realness=[middle]), data, config, draws, jax.random.key(0))
-  assert 0 < len(found) < len(everything) and found.realness.min() >= np.median(everything.realness) - 1e-6
+  everything = expand.generate(_params(config), data, config, expand.ExpandConfig(per_user=5, quantile=0.),
+                               jax.random.key(0))
+  assert everything.counts['unreal'] == 0 and len(everything) == 5 * KNOWN
+  found = expand.generate(_params(config), data, config, draws, jax.random.key(0))
+  for cold in (False, True):
+    mine, whole = (g.realness[data.cold[g.item] == cold] for g in (found, everything))
+    assert len(mine) == len(whole) - round(.4 * len(whole))
+    np.testing.assert_array_equal(np.sort(mine), np.sort(whole)[-len(mine):])
+  unjudged = AdversarialConfig(**vars(config) | {'adversarial_weight': 0., 'penalty': 'none'})
+  assert expand.generate(_params(config), data, unjudged, draws, jax.random.key(0)).counts['unreal'] == 0
 
 
 def test_a_diverged_run_generates_nothing():
@@ -138,6 +142,17 @@ def test_sampling_is_a_function_of_the_key():
 
 def _ids():
   return np.array([f'u{i}' for i in range(USERS)]), np.array([f'i,"{i}' for i in range(ITEMS)])
+
+
+def test_rows_are_joined_with_their_own_weights():
+  _, data = _world()
+  config = _config('embedding')
+  gan = expand.generate(_params(config), data, config, expand.ExpandConfig(), jax.random.key(0))
+  rows = {'random_pairs': controls.random_pairs(gan, data, jax.random.key(0)), 'gan': gan}
+  both = expand.joined(rows, {'gan': .3, 'random_pairs': .01})
+  assert len(both) == 2 * len(gan) and set(both.source) == {'gan', 'random_pairs'}
+  assert (both.weight == np.where(both.source == 'gan', np.float32(.3), np.float32(.01))).all()
+  np.testing.assert_array_equal(both.item[both.source == 'gan'], gan.item)
 
 
 def test_written_and_read_again(tmp_path):

@@ -41,8 +41,10 @@ def _solve(weights, others, config, reg, base, kappa, prior):
   return out
 
 
-def _reference(histories, kernel, config, key):
-  weights = _dense(histories)[:, WARM]
+def _reference(histories, kernel, config, key, generated=None):
+  real = _dense(histories)[:, WARM]
+  more = np.zeros((USERS, ITEMS)) if generated is None else _dense(generated)
+  weights = real + more[:, WARM]
   items = .1 / np.sqrt(config.dim) * np.asarray(jax.random.normal(key, (len(WARM), config.dim)), np.float64)
   user_base, item_base = (config.reg * config.unobserved * n for n in (len(WARM), USERS))
   nothing = np.zeros((max(USERS, ITEMS), config.dim))
@@ -58,13 +60,17 @@ def _reference(histories, kernel, config, key):
       items = _solve(weights.T, users, config, .3 * config.reg, .3 * item_base, config.kappa, prior)
     else:
       items = _solve(weights.T, users, config, config.reg, item_base, 0, nothing)
-  users = _solve(weights, items, config, config.reg, user_base, 0, nothing)
+  users = _solve(real, items, config, config.reg, user_base, 0, nothing)
   everything = np.zeros((ITEMS, config.dim))
   everything[WARM] = items
   if config.kappa:
     cold = np.setdiff1d(np.arange(ITEMS), WARM)
     everything[cold] = kernel[np.ix_(cold, WARM)] @ np.linalg.solve(
       warm_kernel + config.ridge * np.eye(len(WARM)), items)
+  for j in np.setdiff1d(np.flatnonzero(more.sum(0)), WARM):
+    # Unobserved pairs of a new item say nothing, so the Gram matrix of all users is left out.
+    system = (users.T * more[:, j]) @ users + (config.kappa + config.reg * more[:, j].sum()) * np.eye(config.dim)
+    everything[j] = np.linalg.solve(system, users.T @ more[:, j] + config.kappa * everything[j])
   return users, everything
 
 
@@ -80,6 +86,26 @@ def test_fit_agrees_with_the_normal_equations_in_double_precision(kappa):
   if not kappa:
     plain = als.fit(histories, ITEMS, WARM, None, config, key)
     np.testing.assert_array_equal(plain.items, params.items)
+
+
+@pytest.mark.parametrize('kappa', [0., 3.])
+def test_generated_interactions_train_items_and_leave_users_to_what_they_did(kappa):
+  histories, kernel = _world(4)
+  rng = np.random.default_rng(5)
+  there = (_dense(histories) == 0) & (rng.random((USERS, ITEMS)) < .2)
+  assert there[:, 3].any() and there[:, WARM].any()
+  generated = group(*np.nonzero(there), USERS, np.full(there.sum(), .3))
+  config, key = dataclasses.replace(CONFIG, kappa=kappa), jax.random.key(3)
+  params = als.fit(histories, ITEMS, WARM, jnp.asarray(kernel), config, key, generated)
+  users, items = _reference(histories, kernel, config, key, generated)
+  np.testing.assert_allclose(params.users, users, atol=2e-4)
+  np.testing.assert_allclose(params.items, items, atol=2e-4)
+  plain = als.fit(histories, ITEMS, WARM, jnp.asarray(kernel), config, key)
+  assert np.abs(np.asarray(plain.items) - items).max() > .01
+  faint = dataclasses.replace(generated, weights=np.full_like(generated.weights, 1e-6))
+  if kappa:  # without a prior, a new item has nothing but its generated interactions
+    again = als.fit(histories, ITEMS, WARM, jnp.asarray(kernel), config, key, faint)
+    np.testing.assert_allclose(again.items, plain.items, atol=1e-4)
 
 
 def test_batches_do_not_change_the_result(monkeypatch):

@@ -47,16 +47,17 @@ def test_scores_that_are_not_finite_are_refused():
 
 def test_score_is_the_formula_with_its_own_weight_for_cold_items():
   base, net = _worlds(1)
-  params = _make(base, net).replace(weight=jnp.asarray([.5, 2.]), calibration=jnp.asarray([.8, -1.]))
+  params = _make(base, net).replace(weight=jnp.asarray([.5, 2.]))
   users = jnp.asarray([3, 0, 69])
   due = base[users] / base[:, WARM].std() + np.where(WARM, .5, 2.) * net[users] / net[:, WARM].astype(np.float64).std()
   np.testing.assert_allclose(blend.score(params, users), due, rtol=1e-5)
-  np.testing.assert_allclose(blend.score_all(params, users), np.where(WARM, due, .8 * due - 1), rtol=1e-5)
+  calibrated = blend.Calibrated(params, jnp.float32(.8), jnp.float32(-1.), jnp.asarray(WARM), blend.score)
+  np.testing.assert_allclose(blend.score_calibrated(calibrated, users), np.where(WARM, due, .8 * due - 1), rtol=1e-5)
 
 
 def test_never_rules_cold_items_out_and_leaves_warm_ones():
-  params = _make(*_worlds(1)).replace(calibration=jnp.asarray(blend.NEVER))
-  scores = np.asarray(blend.score_all(params, jnp.arange(USERS)))
+  params = blend.Calibrated(_make(*_worlds(1)), *map(jnp.float32, blend.NEVER), jnp.asarray(WARM), blend.score)
+  scores = np.asarray(blend.score_calibrated(params, jnp.arange(USERS)))
   assert (scores[:, ~WARM] == -np.inf).all() and np.isfinite(scores[:, WARM]).all()
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganrec_jax.data.ragged import group, pad
+from ganrec_jax.data.ragged import group, merge, pad
 from ganrec_jax.errors import ConfigError, DataError
 from ganrec_jax.models import als, cease, closed_form
 
@@ -37,6 +37,20 @@ def test_scores_are_the_two_halves_on_one_scale():
   expected = s / s[known][:, warm].std() + np.where(warm, .8, .15) * e / e[known][:, warm].std()
   np.testing.assert_allclose(closed_form.score(params, np.arange(USERS)), expected, atol=2e-3)
   np.testing.assert_array_equal(closed_form.score(params, np.array([0])), np.zeros((1, ITEMS)))
+
+
+def test_generated_interactions_train_but_are_no_history():
+  histories, there, kernel = _world(seed=4)
+  generated = group(np.arange(USERS), (np.arange(USERS) * 3) % ITEMS, USERS, np.full(USERS, .5))
+  params = closed_form.fit(histories, ITEMS, WARM, kernel, CONFIG, jax.random.key(0), generated)
+  plain = closed_form.fit(histories, ITEMS, WARM, kernel, CONFIG, jax.random.key(0))
+  np.testing.assert_array_equal(params.items, plain.items)
+  np.testing.assert_array_equal(params.weights, plain.weights)
+  assert np.abs(params.item_item - plain.item_item).max() > 1e-3
+  merged = merge(group(*np.nonzero(there), USERS), generated)
+  shape = cease.fit(merged, ITEMS, jnp.asarray(kernel), 2., 4., .5).weights
+  scale = (params.item_item / jnp.where(shape == 0, 1, shape))[shape != 0]
+  assert scale.min() > 0 and len(np.unique(np.round(scale / scale.max(), 3))) <= 2  # warm and cold columns
 
 
 def test_a_new_user_with_a_known_history_is_scored_alike():

@@ -2,6 +2,8 @@
 
 import json
 import pathlib
+import shutil
+import types
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ganrec_jax.errors import UserError
 from ganrec_jax.training import devices, interrupt, loop
 from ganrec_jax.training.checkpoints import Checkpoints
 from ganrec_jax.training.logs import Metrics
@@ -149,3 +152,12 @@ def test_logs_of_a_resumed_run_are_those_of_a_whole_one(tmp_path):
     for name in ('whole', 'legs'))
   assert whole == legs and [line['step'] for line in whole] == [10, 20, 30, 40]
   assert list((tmp_path / 'whole' / 'tensorboard' / 'fit').iterdir())
+
+
+def test_a_full_disk_is_named_before_anything_is_written(tmp_path, monkeypatch):
+  checkpoints = Checkpoints(str(tmp_path))
+  monkeypatch.setattr(shutil, 'disk_usage', lambda path: types.SimpleNamespace(free=2 << 20))
+  with pytest.raises(UserError, match='checkpoint 3 needs 4 MiB, the disk has 2'):
+    checkpoints.save(3, {'x': np.zeros(1 << 20, np.float32)})
+  assert checkpoints.restore({'x': np.zeros(1 << 20, np.float32)}) is None
+  checkpoints.close()

@@ -1,0 +1,197 @@
+"""encode: texts become vectors by a BERT, pretrained or trained here, and the content kernel between items."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tokenizers
+from absl import logging
+
+from ganrec_jax import artifacts
+from ganrec_jax.data import ragged, text
+from ganrec_jax.encoding import adapt, pretrain, tokenizer, vectors, weights
+from ganrec_jax.errors import ConfigError
+from ganrec_jax.models import bert, kernels
+from ganrec_jax.stages.workspace import VERSION
+from ganrec_jax.training import loop
+
+KINDS = ('none', 'pretrained', 'trained')
+_USERS_A_BATCH = 256
+_PROJECTIONS = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class TextEncoder:
+  """A BERT and its tokenizer.
+
+  Attributes:
+    params: the BERT's parameters.
+    shape: its `BertConfig`.
+    words: its tokenizer.
+    summary: how its training went, by stage; empty where there was none.
+  """
+  params: dict
+  shape: bert.BertConfig
+  words: tokenizers.Tokenizer
+  summary: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+  """All that texts say.
+
+  Attributes:
+    kernel: float32 `[items, items]`, the content kernel.
+    items: v_j, float32 `[items, width]`, whitened text vectors.
+    users: u_i, float32 `[users, tokens, width]`: attention over the vectors of a user's items and, with a BERT, the
+      vector of his history's text.
+    texts: float32 `[items, dim]`, the text vectors as the encoder gives them, or None without one.
+  """
+  kernel: jax.Array
+  items: np.ndarray
+  users: np.ndarray
+  texts: np.ndarray | None
+
+
+def check(config):
+  """Raises a `ConfigError` where the config's section `encoder` cannot be used."""
+  encoder = config.encoder
+  if encoder.kind not in KINDS:
+    raise ConfigError(f'encoder.kind is {encoder.kind!r}; allowed are {", ".join(KINDS)}')
+  if encoder.pooling not in vectors.POOLINGS:
+    raise ConfigError(f'encoder.pooling is {encoder.pooling!r}; allowed are {", ".join(vectors.POOLINGS)}')
+  if encoder.dtype not in ('float32', 'bfloat16'):
+    raise ConfigError(f'encoder.dtype is {encoder.dtype!r}; allowed are float32, bfloat16')
+  if not 0 <= encoder.share <= 1:
+    raise ConfigError(f'encoder.share is {encoder.share}; allowed are numbers from 0 to 1')
+  for name, least in (('max_length', 3), ('user_titles', 1), ('steps', 1), ('adapt_steps', 0)):
+    if encoder[name] < least:
+      raise ConfigError(f'encoder.{name} is {encoder[name]}; allowed are whole numbers from {least} on')
+  if not encoder.adapt_rate > 0:
+    raise ConfigError(f'encoder.adapt_rate is {encoder.adapt_rate}; allowed are numbers above 0')
+
+
+def text_encoder(workspace, prepared):
+  """The BERT that the config asks for, adapted where it asks for that; None where it asks for none.
+
+  What is trained sees the texts of warm items and the training pairs only.
+
+  Raises:
+    DataError: where pretrained weights cannot be found.
+  """
+  config = workspace.config.encoder
+  if config.kind == 'none':
+    return None
+  if config.kind == 'pretrained':
+    found = weights.load(weights.find(config.weights))
+    encoder, known = TextEncoder(found.params, found.config, tokenizer.load(found.folder), {}), found.sha256
+    if not config.adapt_steps:
+      return encoder
+  else:
+    encoder, known = None, 'trained'
+  relevant = {name: value for name, value in config.to_dict().items() if name not in ('share', 'user_titles')}
+  key = artifacts.digest(VERSION, known, relevant, workspace.config.seed, prepared.sha256())
+  arrays, there = artifacts.cached(workspace.artifact('encoder.npz'), key,
+                                   lambda: _train(workspace, prepared, encoder, key))
+  if there:
+    logging.info('encoder: taken from the work directory')
+  params = {name: jnp.asarray(value) for name, value in arrays.items() if '/' in name}
+  return TextEncoder(flax.traverse_util.unflatten_dict(params, sep='/'),
+                     bert.BertConfig(**json.loads(str(arrays['shape']))), tokenizer.from_json(str(arrays['words'])),
+                     json.loads(str(arrays['summary'])))
+
+
+def _train(workspace, prepared, encoder, key):
+  """Trains a BERT from scratch where `encoder` is None, adapts it where asked for; returns it as arrays."""
+  config, catalogue, summary = workspace.config.encoder, prepared.dataset.catalogue, {}
+  if encoder is None:
+    texts = [str(catalogue.texts[item]) for item in prepared.warm]
+    words = tokenizer.train_wordpiece(texts, bert.VARIANTS['tiny'].vocab_size)
+    shape = dataclasses.replace(bert.VARIANTS['tiny'], vocab_size=words.get_vocab_size())
+    params, summary['mlm'] = pretrain.masked_language_model(
+      tokenizer.encode(words, texts, config.max_length), shape, workspace.key('mlm'),
+      workspace.surroundings('mlm', key), loop.Schedule(config.steps, min(config.steps, 50)))
+    encoder = TextEncoder(params, shape, words, {})
+  params = encoder.params
+  if config.adapt_steps:
+    # Items without a training pair, cold ones among them, are in no pair and so are never looked at.
+    params, summary['adapt'] = adapt.contrastive(
+      params, encoder.shape, tokenizer.encode(encoder.words, catalogue.texts, config.max_length),
+      prepared.histories, workspace.key('adapt'), workspace.surroundings('adapt', key),
+      loop.Schedule(config.adapt_steps, min(config.adapt_steps, 50)), learning_rate=config.adapt_rate,
+      pooling=config.pooling, dtype=jnp.dtype(config.dtype), max_length=config.max_length)
+  flat = flax.traverse_util.flatten_dict(params, sep='/')
+  return {name: np.asarray(value) for name, value in flat.items()} | {
+    'shape': np.asarray(json.dumps(dataclasses.asdict(encoder.shape))), 'words': np.asarray(encoder.words.to_str()),
+    'summary': np.asarray(json.dumps(summary))}
+
+
+def text_vectors(workspace, encoder, texts, name=None):
+  """The vectors float32 `[texts, dim]` of any texts; kept in the artifact `name` where one is given."""
+  config = workspace.config.encoder
+  ids = tokenizer.encode(encoder.words, texts, min(config.max_length, encoder.shape.positions))
+  options = {'pooling': config.pooling, 'dtype': jnp.dtype(config.dtype)}
+
+  def compute():
+    return {'vectors': vectors.encode(encoder.params, encoder.shape, ids, devices=workspace.devices, **options)}
+
+  if name is None:
+    return compute()['vectors']
+  key = vectors.key_hash(encoder.params, encoder.shape, ids, **options)
+  return artifacts.cached(workspace.artifact(name), key, compute)[0]['vectors']
+
+
+def content(workspace, prepared, encoder):
+  """What the texts say of items and users; whitening and vocabulary are fitted on warm items only."""
+  catalogue, warm, histories = prepared.dataset.catalogue, prepared.warm, prepared.histories
+  found = None if encoder is None else text_vectors(workspace, encoder, catalogue.texts, 'encode.npz')
+  kernel = content_kernel(workspace, catalogue, warm, found)
+  if found is None:
+    rows = np.asarray(kernel[:, warm]) @ np.asarray(jax.random.normal(
+      workspace.key('projection'), (len(warm), min(_PROJECTIONS, len(warm)))))
+    items = np.asarray(kernels.whiten(rows, warm).apply(rows))
+    return Content(kernel, items, attend(items, histories)[:, None], None)
+  whitening = kernels.whiten(found, warm)
+  items = np.asarray(whitening.apply(found))
+  told = vectors.user_text(catalogue.titles, histories, limit=workspace.config.encoder.user_titles)
+  users = np.asarray(whitening.apply(text_vectors(workspace, encoder, told, 'encode_users.npz')))
+  return Content(kernel, items, np.stack([attend(items, histories), users], 1), found)
+
+
+def content_kernel(workspace, catalogue, warm, found):
+  """The content kernel float32 `[items, items]` from phrases and the text vectors `found [items, dim]` or None."""
+  terms, num_terms = text.tfidf(catalogue.phrases, catalogue.texts, warm)
+  alike = text.similarities(terms, terms, num_terms)
+  if found is None:
+    return kernels.with_unit_diagonal(kernels.content_kernel(alike, alike))
+  z = kernels.whiten(found, warm).apply(found)
+  return kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, alike, workspace.config.encoder.share))
+
+
+_attention = jax.jit(vectors.user_attention)
+
+
+def attend(items, histories):
+  """The attention of each user over the vectors `items [items, width]` of his history, float32 `[users, width]`."""
+  length, found = max(1, int(histories.lengths.max(initial=1))), []
+  for start in range(0, len(histories), _USERS_A_BATCH):
+    rows = np.minimum(np.arange(start, start + _USERS_A_BATCH), len(histories) - 1)
+    places, there = ragged.pad(histories, rows, length, 0)
+    found.append(np.asarray(_attention(items[places], there > 0)))
+  return np.concatenate(found)[:len(histories)]
+
+
+@functools.singledispatch
+def sha256(value):
+  """The SHA-256 of an array's or of a `Content`'s bits, as hex."""
+  return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+
+
+@sha256.register
+def _(value: Content):
+  return artifacts.digest(*(sha256(part) for part in (value.kernel, value.items, value.users)))

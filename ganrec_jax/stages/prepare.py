@@ -1,0 +1,70 @@
+"""prepare: reads and checks the log, drops what is too thin, and splits it."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from ganrec_jax.data import clean, ragged, sample, splits
+from ganrec_jax.data.types import Dataset, Split
+from ganrec_jax.errors import ConfigError
+from ganrec_jax.evaluation.tasks import item_masks
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+  """What `prepare` leaves: the data, the split, and the world behind them where they are simulated."""
+  dataset: Dataset
+  split: Split
+  world: sample.World | None
+
+  @property
+  def histories(self):
+    """The training items of each user, a `Ragged` over users, oldest first where there are times."""
+    log = self.dataset.interactions.take(self.split.rows('train'))
+    return ragged.group(log.user, log.item, self.dataset.users, order=log.time)
+
+  @property
+  def warm(self):
+    """The warm items, int64 `[m]`."""
+    return np.flatnonzero(item_masks(self.dataset, self.split)['warm'])
+
+  @property
+  def ordered(self):
+    """Whether histories have an order in time."""
+    return self.dataset.interactions.time is not None
+
+  def sha256(self):
+    """The hash of data and split."""
+    return self.dataset.sha256() + self.split.sha256()
+
+
+def prepare(config):
+  """Reads the log that the config names.
+
+  Raises:
+    UserError: where the data or the config cannot be used.
+  """
+  dataset, world = _read(config)
+  if not 0 < config.data.user_share <= 1:
+    raise ConfigError(f'data.user_share is {config.data.user_share}; allowed are numbers above 0, up to 1')
+  if config.data.user_share < 1:
+    dataset = clean.subsample_users(dataset, config.data.user_share, config.seed)
+  dataset = clean.k_core(dataset, config.data.min_user, config.data.min_item)
+  if config.data.split_file:
+    dataset, split = splits.read_split(config.data.split_file, dataset)
+  else:
+    split = splits.make_split(dataset.interactions, dataset.users, dataset.items, kind=config.split.kind,
+                              cold_items=config.split.cold_items, cold_users=config.split.cold_users,
+                              seed=config.seed)
+  return Prepared(dataset, split, world)
+
+
+def _read(config):
+  if config.data.source == 'sample':
+    world = sample.make_world(sample.WorldConfig(seed=config.seed, **config.world.to_dict()))
+    return world.dataset, world
+  if config.data.source == 'lastfm':
+    from ganrec_jax.data import lastfm  # imports TFDS, which takes seconds
+    return lastfm.load(config.data.manual_dir or None, os.path.expanduser(config.data.data_dir)), None
+  raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm')

@@ -1,0 +1,234 @@
+"""recommend: the closed form, a network on top of it where asked for, and how much generated data it takes."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+
+from ganrec_jax import artifacts
+from ganrec_jax.data import ragged
+from ganrec_jax.errors import ConfigError, DataError
+from ganrec_jax.evaluation import leaks, ranking
+from ganrec_jax.evaluation.tasks import item_masks, make_tasks
+from ganrec_jax.models import als, blend, closed_form, recommenders
+from ganrec_jax.models.recommenders import RecommenderConfig
+from ganrec_jax.stages.encode import sha256
+from ganrec_jax.stages.workspace import VERSION
+from ganrec_jax.training import loop
+from ganrec_jax.training import recommend as training
+
+CLOSED_FORM = 'closed_form'
+# Validation tasks by which the weight of generated data is chosen; `all` follows warm, and needs calibrated scores.
+_TASKS = ('warm', 'cold', 'tail', 'sparse', 'cold_user')
+_SAMPLE = 512  # users from whose scores a standard deviation is taken
+
+
+def network(config):
+  """The `RecommenderConfig`, or None for the closed form without a network.
+
+  Raises:
+    ConfigError: for values out of range.
+  """
+  options = config.recommender.to_dict()
+  options.pop('alone')
+  if options['kind'] == CLOSED_FORM:
+    RecommenderConfig(**options | {'kind': 'mlp'})  # the other fields must be right all the same
+    return None
+  if options['kind'] not in recommenders.KINDS:
+    allowed = ', '.join((CLOSED_FORM, *recommenders.KINDS))
+    raise ConfigError(f'recommender.kind is {options["kind"]!r}; allowed are {allowed}')
+  return RecommenderConfig(**options)
+
+
+def closed(config):
+  """The `ClosedFormConfig`.
+
+  Raises:
+    ConfigError: for values out of range.
+  """
+  return closed_form.ClosedFormConfig(**config.base.to_dict())
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+  """A fitted recommender.
+
+  Attributes:
+    score: `score(params, users int32 [b]) -> float32 [b, items]`.
+    params: its first argument.
+    choices: what was chosen on validation, for the results.
+  """
+  score: Callable
+  params: Any
+  choices: dict
+
+
+def fit_base(workspace, prepared, content):
+  """Fits the closed form on the training pairs, or takes it from the work directory; returns (params, hash)."""
+  config = workspace.config
+  key = artifacts.digest(VERSION, config.base.to_dict(), config.seed, prepared.sha256(), sha256(content.kernel))
+
+  def compute():
+    params = _closed_form(workspace, prepared, content, None)
+    factors = {f'factors.{name}': value for name, value in vars(params.factors).items()}
+    rest = {name: value for name, value in vars(params).items() if name != 'factors'}
+    return {name: np.asarray(value) for name, value in (factors | rest).items()}
+
+  arrays, there = artifacts.cached(workspace.artifact('base.npz'), key, compute)
+  if there:
+    logging.info('base: taken from the work directory')
+  factors = als.AlsParams(**{name.removeprefix('factors.'): jnp.asarray(value)
+                             for name, value in arrays.items() if name.startswith('factors.')})
+  rest = {name: jnp.asarray(value) for name, value in arrays.items() if '.' not in name and name != 'length'}
+  return closed_form.ClosedFormParams(factors=factors, length=int(arrays['length']), **rest), key
+
+
+def _closed_form(workspace, prepared, content, generated):
+  config = workspace.config
+  return closed_form.fit(prepared.histories, prepared.dataset.items, prepared.warm, content.kernel,
+                         closed(config), jax.random.key(config.seed), generated)
+
+
+def check_leaks(prepared, base, name='base'):
+  """Fails where the fitted model holds a pair, an item or a user that it may not know.
+
+  It reads the histories in the model itself, so that a model left by another split does not pass.
+
+  Raises:
+    LeakError: naming the user and the item.
+  """
+  users = np.repeat(np.arange(len(base.offsets) - 1), np.diff(np.asarray(base.offsets)))
+  leaks.check(prepared.dataset, prepared.split, {name: (users, np.asarray(base.items)[:len(users)])})
+
+
+def as_histories(generated, users, weight):
+  """Generated interactions as a `Ragged` over `users` users, each of the given weight."""
+  return ragged.group(generated.user, generated.item, users, np.full(len(generated), weight, np.float32))
+
+
+class Judge:
+  """NDCG@20 on the validation tasks of a split."""
+
+  def __init__(self, workspace, prepared):
+    self._devices = len(workspace.devices)
+    self.tasks = make_tasks(prepared.dataset, prepared.split, workspace.config.seed, held_out='valid')
+
+  def __call__(self, score, params, task):
+    """The mean over users, or NaN where the split has no such task."""
+    if task not in self.tasks:
+      return float('nan')
+    lists, _ = ranking.top_k(score, params, self.tasks[task], k=20, devices=self._devices)
+    return float(np.mean(ranking.metrics_per_user(lists, self.tasks[task].targets)['ndcg@20']))
+
+  def calibrate(self, score, params, warm, unit):
+    """Factor and offset of cold scores for the task `all`, see `blend.calibrate`; `unit` is the offsets' unit."""
+    task = self.tasks.get('all')
+    if task is None or not (~warm[task.candidates]).any():
+      return blend.Calibrated(params, jnp.float32(1), jnp.float32(0), jnp.asarray(warm), score), {}
+    found = []
+    for kind in (warm[task.candidates], ~warm[task.candidates]):
+      lists, scores = ranking.top_k(score, params, dataclasses.replace(task, candidates=task.candidates[kind]), k=20,
+                                    devices=self._devices)
+      found += [scores, ranking.hits(lists, task.targets)]
+    (factor, offset), value, never = blend.calibrate(*found, task.targets.lengths,
+                                                     offsets=tuple(unit * o for o in blend.OFFSETS))
+    chosen = {'factor': factor, 'offset': offset, 'valid': value, 'valid_never_cold': never}
+    return blend.Calibrated(params, jnp.float32(factor), jnp.float32(offset), jnp.asarray(warm), score), chosen
+
+
+def choose_weight(workspace, prepared, content, base, base_key, generated, judge, row):
+  """How much a generated interaction counts, chosen on validation: the weight whose worst task is best.
+
+  The closed form is fitted at each weight of the config; a weight is worth the smallest of the ratios of its
+  validation NDCG@20 to that without generated data, over the tasks. So what helps one task may not harm another.
+
+  Returns:
+    (weight, {weight: {task: ratio}}).
+  """
+  weights = workspace.config.expand.weights
+  key = artifacts.digest(VERSION, base_key, weights, sha256(generated.user), sha256(generated.item))
+
+  def compute():
+    tasks = [task for task in _TASKS if judge(closed_form.score, base, task) > 0]
+    before = np.array([judge(closed_form.score, base, task) for task in tasks])
+    ratios = []
+    for weight in weights:
+      params = _closed_form(workspace, prepared, content, as_histories(generated, prepared.dataset.users, weight))
+      ratios.append([judge(closed_form.score, params, task) for task in tasks] / before)
+      logging.info('%s: weight %g gives %s of the validation NDCG@20', row, weight,
+                   ', '.join(f'{task} {ratio:.4f}' for task, ratio in zip(tasks, ratios[-1], strict=True)))
+    return {'tasks': np.asarray(tasks, str), 'ratios': np.asarray(ratios)}
+
+  arrays, _ = artifacts.cached(workspace.artifact(f'weights.{row}.npz'), key, compute)
+  best = int(np.argmax(arrays['ratios'].min(1))) if arrays['ratios'].size else 0
+  return weights[best], {f'{weight:g}': dict(zip(arrays['tasks'].tolist(), ratios.tolist(), strict=True))
+                         for weight, ratios in zip(weights, arrays['ratios'], strict=True)}
+
+
+def fit_row(workspace, prepared, content, base, base_key, judge, generated=None, row='no_augmentation'):
+  """The recommender of one row of the table: the closed form, a network, or both blended by the config.
+
+  Args:
+    workspace, prepared, content: the surroundings, the data, the texts.
+    base: the closed form without generated data, and `base_key` its hash.
+    judge: `Judge`.
+    generated: `Generated` to train on as well, or None.
+    row: the row's name.
+  """
+  config, choices = workspace.config.recommender, {}
+  extra = None
+  if generated is not None and len(generated):
+    weight, tried = choose_weight(workspace, prepared, content, base, base_key, generated, judge, row)
+    choices |= {'weight': weight, 'weights_tried': tried}
+    extra = as_histories(generated, prepared.dataset.users, weight)
+    base = _closed_form(workspace, prepared, content, extra)
+    check_leaks(prepared, base, row)
+  if config.kind == CLOSED_FORM:
+    return Model(closed_form.score, base, choices)
+  net, choices['network'] = _network(workspace, prepared, content, base_key, judge, extra, row)
+  if config.alone:
+    return Model(recommenders.score, net, choices)
+  warm = np.zeros(prepared.dataset.items, bool)
+  warm[prepared.warm] = True
+  mixed = blend.make(closed_form.score, base, recommenders.score, net, _some_users(prepared), warm)
+  mixed, tried = blend.tune(mixed, judge)
+  choices |= {'blend': mixed.weight.tolist(), 'blends_tried': {
+    task: {f'{weight:g}': value for weight, value in values.items()} for task, values in tried.items()}}
+  return Model(blend.score, mixed, choices)
+
+
+def _network(workspace, prepared, content, base_key, judge, extra, row):
+  """A trained MLP, GRU or Transformer and how its training went; its stage goes on from its checkpoints."""
+  warm = item_masks(prepared.dataset, prepared.split)['warm']
+  config = network(workspace.config)
+  config = dataclasses.replace(config, ordered=prepared.ordered, negatives=min(config.negatives, int(warm.sum())))
+  key = artifacts.digest(VERSION, dataclasses.asdict(config), base_key, sha256(content.items), *(
+    () if extra is None else (sha256(extra.values), sha256(extra.weights), sha256(extra.offsets))))
+  name = f'recommender.{row}'
+
+  def evaluate(net):
+    values = {task: judge(recommenders.score, net, task) for task in ('warm', 'cold')}
+    found = {f'valid_{task}': value for task, value in values.items() if np.isfinite(value)}
+    return float(np.mean(list(found.values()))), found
+
+  try:
+    return training.fit(prepared.histories, content.items, warm, config, workspace.key(name),
+                        workspace.surroundings(name, key), evaluate, extra)
+  except loop.Diverged as error:
+    raise DataError(f'{error}; lower config.recommender.learning_rate') from error
+
+
+def _some_users(prepared):
+  users = np.flatnonzero(prepared.histories.lengths)
+  return users[np.linspace(0, len(users) - 1, min(len(users), _SAMPLE)).astype(int)]
+
+
+def for_all(prepared, model, judge):
+  """The model with its cold scores calibrated on validation, for the task `all`, and the choice."""
+  warm = item_masks(prepared.dataset, prepared.split)['warm']
+  unit = blend.deviation(model.score, model.params, _some_users(prepared), warm)
+  return judge.calibrate(model.score, model.params, warm, unit)

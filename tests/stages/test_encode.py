@@ -1,0 +1,85 @@
+"""Texts to vectors: what a trained BERT may see, what is kept, and what users are."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+
+from ganrec_jax.data.ragged import group
+from ganrec_jax.encoding import pretrain, tokenizer
+from ganrec_jax.stages import encode
+from ganrec_jax.stages.prepare import prepare
+from tests.stages import worlds
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  config = worlds.config(encoder={'steps': 4, 'adapt_steps': 2, 'max_length': 16})
+  space, prepared = worlds.workspace_of(config, tmp_path_factory.mktemp('work')), prepare(config)
+  return space, prepared, encode.text_encoder(space, prepared)
+
+
+def test_the_vocabulary_and_the_language_model_see_warm_items_only(tmp_path, monkeypatch):
+  config = worlds.config(encoder={'steps': 2, 'adapt_steps': 0})
+  space, prepared, seen = worlds.workspace_of(config, tmp_path), prepare(config), []
+  vocabulary, model = tokenizer.train_wordpiece, pretrain.masked_language_model
+  monkeypatch.setattr(tokenizer, 'train_wordpiece',
+                      lambda texts, size: (seen.append(texts), vocabulary(texts, size))[1])
+  monkeypatch.setattr(pretrain, 'masked_language_model',
+                      lambda ids, *rest: (seen.append(ids), model(ids, *rest))[1])
+  encode.text_encoder(space, prepared)
+  warm = prepared.dataset.catalogue.texts[prepared.warm].tolist()
+  assert seen[0] == warm and len(seen[1]) == len(warm) < prepared.dataset.items
+
+
+def test_a_trained_encoder_is_kept_and_trained_anew_for_other_data(trained, monkeypatch):
+  space, prepared, encoder = trained
+  assert set(encoder.summary) == {'mlm', 'adapt'} and encoder.summary['mlm']['steps'] == 4
+  again = encode.text_encoder(space, prepared)
+  words = ['a quiet folk album', 'synthpop']
+  np.testing.assert_array_equal(encode.text_vectors(space, encoder, words), encode.text_vectors(space, again, words))
+  calls = []
+  monkeypatch.setattr(encode, '_train', lambda *rest: calls.append(rest) or pytest.skip('trained anew, as it should'))
+  other = dataclasses.replace(prepared, split=dataclasses.replace(
+    prepared.split, part=np.roll(prepared.split.part, 1)))
+  encode.text_encoder(space, other)
+  pytest.fail('the encoder of another split was taken')
+
+
+def test_stale_checkpoints_are_removed(trained):
+  space, _, _ = trained
+  there = os.path.join(space.path, 'checkpoints', 'mlm')
+  assert len(os.listdir(there)) == 1
+  around = space.surroundings('mlm', 'another key of a hash')
+  assert os.listdir(there) == [] and around.checkpoints.startswith(there)
+
+
+def test_content_has_both_forms_of_a_user(trained):
+  space, prepared, encoder = trained
+  content = encode.content(space, prepared, encoder)
+  users, items = prepared.dataset.users, prepared.dataset.items
+  assert content.users.shape == (users, 2, content.items.shape[1]) and content.kernel.shape == (items, items)
+  assert np.isfinite(content.users).all() and np.abs(content.users[0, 0] - content.users[0, 1]).max() > 1e-3
+  bare = encode.content(space, prepared, None)
+  assert bare.users.shape == (users, 1, bare.items.shape[1]) and bare.texts is None
+  # The projected kernel keeps what is alike.
+  kernel, alike = np.asarray(bare.kernel)[prepared.warm][:, prepared.warm], bare.items[prepared.warm]
+  off = ~np.eye(len(kernel), dtype=bool)
+  assert np.corrcoef((alike @ alike.T)[off], kernel[off])[0, 1] > .5
+
+
+def test_attention_in_batches_is_attention_one_by_one(monkeypatch):
+  rng = np.random.default_rng(0)
+  items = rng.normal(size=(9, 4)).astype(np.float32)
+  there = rng.random((7, 9)) < .4
+  there[2] = False
+  monkeypatch.setattr(encode, '_USERS_A_BATCH', 3)
+  found = encode.attend(items, group(*np.nonzero(there), 7))
+  for user in range(7):
+    rows = items[there[user]]
+    expected = np.zeros(4)
+    if len(rows):
+      odds = np.exp(rows @ rows.mean(0) / 2)
+      expected = odds / odds.sum() @ rows
+    np.testing.assert_allclose(found[user], expected, atol=1e-5)
