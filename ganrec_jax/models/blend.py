@@ -14,6 +14,7 @@ FACTORS = (.5, .65, .8, 1., 1.25, 1.5, 2.)
 # In standard deviations of the base model's scores.
 OFFSETS = tuple(np.arange(-16, 13) / 4)
 NEVER = (0., -np.inf)
+AS_IT_IS = (1., 0.)
 
 _ROWS = 64
 
@@ -133,12 +134,16 @@ def tune(params, ndcg, weights=WEIGHTS):
   return params.replace(weight=jnp.asarray(chosen, jnp.float32)), tried
 
 
-def calibrate(warm_scores, warm_hits, cold_scores, cold_hits, targets, k=20, factors=FACTORS, offsets=OFFSETS):
+def calibrate(warm_scores, warm_hits, cold_scores, cold_hits, targets, k=20, factors=FACTORS, offsets=OFFSETS,
+              errors=2.):
   """Chooses factor and offset of cold scores by NDCG@k on validation, 'never recommend a cold item' included.
 
   A factor above 0 and an offset keep the order within the cold items, so the best k of both kinds together are among
   the best k of each: two ranked lists a user hold all that any choice needs, and the scores of whole catalogues are
   never kept.
+
+  Hundreds of choices tried on one validation part find some gain by luck. So the scores stay as they are, factor 1 and
+  offset 0, unless the best choice gains more than `errors` standard errors of the paired difference over users.
 
   Args:
     warm_scores: float `[n, >= k]`, each user's best warm candidates, best first; -inf where there are fewer.
@@ -149,10 +154,11 @@ def calibrate(warm_scores, warm_hits, cold_scores, cold_hits, targets, k=20, fac
     k: the cut.
     factors: what is tried, above 0.
     offsets: what is tried.
+    errors: standard errors that a change must gain.
 
   Returns:
-    ((factor, offset), value, value of 'never'): of equal values the first, 'never' before all others; it is factor 0
-    and offset -inf.
+    ((factor, offset), its value, {'best': the best choice, 'best_value', 'never_value', 'as_it_is_value'}): of equal
+    values the first, 'never' before all others; it is factor 0 and offset -inf.
   """
   gain = 1 / np.log2(np.arange(k) + 2)
   ideal = np.cumsum(gain)[np.minimum(targets, k) - 1]
@@ -166,12 +172,17 @@ def calibrate(warm_scores, warm_hits, cold_scores, cold_hits, targets, k=20, fac
     scores = np.concatenate([warm_scores, cold], 1)
     order = np.argsort(-scores, axis=1, kind='stable')[:, :k]
     found = np.take_along_axis(hits & (scores > -np.inf), order, 1)
-    return float(((found * gain[:found.shape[1]]).sum(1) / ideal).mean())
+    return (found * gain[:found.shape[1]]).sum(1) / ideal
 
   grid = [NEVER] + [(factor, offset) for factor in factors for offset in offsets]
-  values = [value(*point) for point in grid]
-  best = int(np.argmax(values))
-  return tuple(map(float, grid[best])), values[best], values[0]
+  values = [value(*point).mean() for point in grid]
+  best = tuple(map(float, grid[int(np.argmax(values))]))
+  before, after = value(*AS_IT_IS), value(*best)
+  gain_in_errors = (after - before).mean() / max((after - before).std() / np.sqrt(len(before)), 1e-12)
+  chosen = best if gain_in_errors > errors else AS_IT_IS
+  return chosen, float(value(*chosen).mean()), {
+    'best': best, 'best_value': float(max(values)), 'never_value': float(values[0]),
+    'as_it_is_value': float(before.mean())}
 
 
 def _cut(scores, hits, k):

@@ -134,9 +134,11 @@ class Judge:
       lists, scores = ranking.top_k(score, params, dataclasses.replace(task, candidates=task.candidates[kind]), k=20,
                                     devices=self._devices)
       found += [scores, ranking.hits(lists, task.targets)]
-    (factor, offset), value, never = blend.calibrate(*found, task.targets.lengths,
+    (factor, offset), value, tried = blend.calibrate(*found, task.targets.lengths,
                                                      offsets=tuple(unit * o for o in blend.OFFSETS))
-    chosen = {'factor': factor, 'offset': offset, 'valid': value, 'valid_never_cold': never}
+    # JSON knows no infinity.
+    tried['best'] = 'never' if tried['best'] == blend.NEVER else tried['best']
+    chosen = {'cold': 'never' if factor == 0 else (factor, offset), 'valid': value, 'tried': tried}
     return blend.Calibrated(params, jnp.float32(factor), jnp.float32(offset), jnp.asarray(warm), score), chosen
 
 

@@ -1,14 +1,25 @@
 """Orbax checkpoints that survive a kill, and that are walked back past damage."""
 
+import errno
 import glob
 import os
 import shutil
+import tempfile
 
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
 
 from ganrec_jax.errors import UserError
+
+
+def _reserve(directory, size):
+  """Raises an `OSError` where `directory` cannot take a file of `size` bytes."""
+  with tempfile.TemporaryFile(dir=directory) as file:
+    if hasattr(os, 'posix_fallocate'):
+      os.posix_fallocate(file.fileno(), 0, max(1, size))
+    elif shutil.disk_usage(directory).free < size:
+      raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 class Checkpoints:
@@ -37,18 +48,16 @@ class Checkpoints:
       UserError: where it cannot be written; nothing half-written is left.
     """
     state = jax.device_get(state)
-    due, free = sum(leaf.nbytes for leaf in jax.tree.leaves(state)), shutil.disk_usage(self._directory).free
-    if free < due:
-      raise UserError(f'{self._directory}: checkpoint {step} needs {due >> 20} MiB, the disk has {free >> 20}; '
-                      'the last good one is kept')
     try:
+      # Orbax writes in many threads; where the disk is full it is better not to begin.
+      _reserve(self._directory, sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
       self._manager.save(step, args=ocp.args.StandardSave(state))
       self._manager.wait_until_finished()
     except (OSError, ValueError) as error:
       for half in glob.glob(os.path.join(self._directory, f'{step}.*tmp*')):
         shutil.rmtree(half, ignore_errors=True)
-      raise UserError(f'{self._directory}: checkpoint {step} cannot be written ({str(error).rpartition(": ")[2]}); '
-                      'the last good one is kept') from error
+      raise UserError(f'{self._directory}: checkpoint {step} cannot be written '
+                      f'({getattr(error, "strerror", None) or error}); the last good one is kept') from error
 
   def restore(self, like):
     """The newest readable checkpoint in the form of `like`, or None where there is none.

@@ -105,19 +105,34 @@ def test_calibration_finds_the_best_of_the_grid_by_dense_scores(seed, k):
   factors, offsets = (.5, 1., 2.), (-2., 0., 1.5)
   grid = [(0., -np.inf)] + [(f, o) for f in factors for o in offsets]
   values = [_ndcg(np.where(WARM, scores, f * scores + o), targets, k) for f, o in grid]
-  point, value, never = blend.calibrate(*_lists(scores, targets, WARM, k), *_lists(scores, targets, ~WARM, k),
-                                        targets.sum(1), k, factors, offsets)
-  assert value == pytest.approx(max(values)) and never == pytest.approx(values[0])
-  assert values[grid.index(point)] == pytest.approx(max(values))
+  point, value, tried = blend.calibrate(*_lists(scores, targets, WARM, k), *_lists(scores, targets, ~WARM, k),
+                                        targets.sum(1), k, factors, offsets, errors=-1e12)
+  assert value == tried['best_value'] == pytest.approx(max(values)) and tried['never_value'] == pytest.approx(values[0])
+  assert values[grid.index(point)] == pytest.approx(max(values)) and tried['best'] == point
+  assert tried['as_it_is_value'] == pytest.approx(_ndcg(scores, targets, k))
+
+
+def test_scores_stay_as_they_are_unless_a_change_gains_more_than_its_error():
+  rng = np.random.default_rng(0)
+  scores = rng.standard_normal((400, ITEMS))
+  luck = rng.random((400, ITEMS)) < .2
+  luck[:, 0] = True
+  point, _, tried = blend.calibrate(*_lists(scores, luck, WARM, 5), *_lists(scores, luck, ~WARM, 5), luck.sum(1), 5,
+                                    errors=1e9)
+  assert point == blend.AS_IT_IS and tried['best_value'] > tried['as_it_is_value']
+  cold = luck & ~WARM
+  cold[:, -1] = True
+  point, value, tried = blend.calibrate(*_lists(scores, cold, WARM, 5), *_lists(scores, cold, ~WARM, 5), cold.sum(1), 5)
+  assert point != blend.AS_IT_IS and value > 1.5 * tried['as_it_is_value']
 
 
 def test_calibration_without_cold_targets_is_never():
   rng = np.random.default_rng(0)
   scores, targets = rng.standard_normal((20, ITEMS)), (rng.random((20, ITEMS)) < .5) & WARM
   targets[:, 0] = True
-  point, value, never = blend.calibrate(*_lists(scores, targets, WARM, 5), *_lists(scores, targets, ~WARM, 5),
+  point, value, tried = blend.calibrate(*_lists(scores, targets, WARM, 5), *_lists(scores, targets, ~WARM, 5),
                                         targets.sum(1), 5)
-  assert point == blend.NEVER and value == never
+  assert point == blend.NEVER and value == tried['never_value']
 
 
 def test_a_blend_passes_through_jit_as_an_argument():

@@ -104,8 +104,8 @@ def test_calibration_is_that_of_validation(fitted):
   calibrated, chosen = recommend.for_all(prepared, recommend.Model(closed_form.score, base, {}), judge)
   assert judge(blend.score_calibrated, calibrated, 'all') == pytest.approx(chosen['valid'])
   never = calibrated.replace(factor=jnp.float32(0), offset=jnp.float32(-jnp.inf))
-  assert judge(blend.score_calibrated, never, 'all') == pytest.approx(chosen['valid_never_cold'])
+  assert judge(blend.score_calibrated, never, 'all') == pytest.approx(chosen['tried']['never_value'])
   plain = calibrated.replace(factor=jnp.float32(1), offset=jnp.float32(0))
-  assert judge(blend.score_calibrated, plain, 'all') <= chosen['valid'] + 1e-9
+  assert judge(blend.score_calibrated, plain, 'all') == pytest.approx(chosen['tried']['as_it_is_value'])
 
 
