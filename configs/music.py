@@ -18,7 +18,7 @@ from configs import common  # noqa: E402  (configs are files beside the package,
 def _sample(config):
   """The embedded sample world; the base was tuned on its validation part, one field after another."""
   config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=1.)
-  config.encoder.update(kind='trained', adapt_steps=200, adapt_rate=3e-4)
+  config.encoder.update(kind='trained', adapt_steps=200, adapt_rate=1e-3, share=.2)
 
 
 def _testing(config):

@@ -1,12 +1,20 @@
-"""Eight simulated devices for every test, set before jax is imported."""
+"""Eight simulated devices and a compilation cache for every test, set before jax is imported."""
 
+import atexit
 import os
 import pathlib
+import shutil
+import tempfile
 
 os.environ['XLA_FLAGS'] = os.environ.get('XLA_FLAGS', '') + ' --xla_force_host_platform_device_count=8'
 # Simulated devices share a thread pool; with fewer threads than collectives in flight they wait for one another.
 os.environ.setdefault('NPROC', '16')
 os.environ.setdefault('MPLBACKEND', 'agg')
+# Many tests compile the same programs, and those that start a process would compile them once more.
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+  os.environ['JAX_COMPILATION_CACHE_DIR'] = tempfile.mkdtemp(prefix='compiled')
+  os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '.2'
+  atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
 
 import pytest  # noqa: E402
 

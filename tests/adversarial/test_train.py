@@ -50,8 +50,8 @@ def _run(config, devices, length):
 
 
 @pytest.mark.parametrize(('design', 'changes'), [
-  ('embedding', {'supervised': 'softmax', 'loss': 'hinge', 'penalty': 'none'}),
-  # The second derivatives of the penalties take long to compile; `test_gradients_agree` has them for one step.
+  # These take long to compile; `test_gradients_agree` has all but the scan over steps.
+  pytest.param('embedding', {'supervised': 'softmax', 'loss': 'hinge', 'penalty': 'none'}, marks=pytest.mark.slow),
   pytest.param('embedding', {'supervised': 'softmax', 'loss': 'wasserstein', 'penalty': 'gradient'},
                marks=pytest.mark.slow),
   pytest.param('interaction', {'samples': 2, 'loss': 'relativistic'}, marks=pytest.mark.slow)])
