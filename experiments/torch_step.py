@@ -93,7 +93,7 @@ class Step:
       for mean, leaf in zip(self._average, leaves(self._g), strict=True):
         mean.lerp_(leaf, 1 - decay)
     self._steps += 1
-    return {'d_adversarial': sum(found) / len(found), 'g_adversarial': float(adversarial)}
+    return {'d_adversarial': sum(found) / len(found), 'g_adversarial': adversarial.item()}
 
   def _judge(self, x, part, text):
     return discriminator(self._d, x, part['condition'], text, self._config.heads)
@@ -114,4 +114,4 @@ class Step:
     self._d_optimizer.zero_grad()
     (adversarial + self._config.penalty_weight * sum(slopes)).backward()
     self._d_optimizer.step()
-    return float(adversarial)
+    return adversarial.item()

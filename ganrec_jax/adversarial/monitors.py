@@ -26,7 +26,10 @@ def nearest(x, others):
   """Index int32 and distance float32 `[n]` of the nearest row of `others [m, dim]` to each of `x [n, dim]`."""
   def one(row):
     distances = _near(row, others)
-    return jnp.argmin(distances).astype(jnp.int32), jnp.sqrt(distances.min())
+    least = distances.min()
+    # Two plain minima are several times as fast on a CPU as argmin, which carries an index along.
+    index = jnp.where(distances <= least, jnp.arange(len(others)), len(others) - 1).min()
+    return index.astype(jnp.int32), jnp.sqrt(least)
   return _by_rows(one, x)
 
 

@@ -34,17 +34,20 @@ class SelfAttention(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x, mask):
-    """Reads `x [batch, length, dim]` under `mask [batch, 1, 1 or length, length]`; returns the shape of `x`."""
+  def __call__(self, x, mask, wanted=None):
+    """Reads `x [batch, length, dim]` under `mask [batch, 1, 1 or length, length]`; returns `[batch, wanted, dim]`.
+
+    Only the first `wanted` positions are computed; all where None.
+    """
     if self.dim % self.heads:
       raise ValueError(f'dim {self.dim} is not a multiple of heads {self.heads}')
     batch, length, _ = x.shape
     size = self.dim // self.heads
     qkv = nn.Dense(3 * self.dim, dtype=self.dtype, name='qkv')(x).reshape(batch, length, 3, self.heads, size)
-    query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+    query, key, value = qkv[:, :wanted, 0], qkv[:, :, 1], qkv[:, :, 2]
     logits = jnp.einsum('bqhd,bkhd->bhqk', query * size ** -.5, key).astype(jnp.float32)
-    weights = jax.nn.softmax(jnp.where(mask, logits, jnp.finfo(jnp.float32).min)).astype(self.dtype)
-    read = jnp.einsum('bhqk,bkhd->bqhd', weights, value).reshape(batch, length, self.dim)
+    weights = jax.nn.softmax(jnp.where(mask[:, :, :wanted], logits, jnp.finfo(jnp.float32).min)).astype(self.dtype)
+    read = jnp.einsum('bhqk,bkhd->bqhd', weights, value).reshape(batch, -1, self.dim)
     return nn.Dense(self.dim, dtype=self.dtype, name='out')(read)
 
 
@@ -82,10 +85,11 @@ class TransformerBlock(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x, mask):
-    """Reads `x [batch, length, dim]` and `mask [batch, length]`; returns `[batch, length, dim]`.
+  def __call__(self, x, mask, wanted=None):
+    """Reads `x [batch, length, dim]` and `mask [batch, length]`; returns `[batch, wanted, dim]`.
 
-    What comes out at masked positions is finite and means nothing.
+    Only the first `wanted` positions are computed; all where None. What comes out at masked positions is finite and
+    means nothing.
     """
     norms = [nn.LayerNorm(epsilon=self.epsilon, use_fast_variance=False, dtype=self.dtype, name=name)
              for name in ('attention_norm', 'feed_norm')]
@@ -93,9 +97,9 @@ class TransformerBlock(nn.Module):
     feed = FeedForward(self.dim, self.hidden, self.dtype, name='feed')
     readable = attention_mask(mask, self.causal)
     if self.pre_norm:
-      x = x + attention(norms[0](x), readable)
+      x = x[:, :wanted] + attention(norms[0](x), readable, wanted)
       return x + feed(norms[1](x))
-    x = norms[0](x + attention(x, readable))
+    x = norms[0](x[:, :wanted] + attention(x, readable, wanted))
     return norms[1](x + feed(x))
 
 
@@ -112,8 +116,9 @@ class Encoder(nn.Module):
   dtype: Any = jnp.float32
 
   @nn.compact
-  def __call__(self, x, mask):
-    """Reads `x [batch, length, dim]` and `mask [batch, length]`; returns `[batch, length, dim]`."""
+  def __call__(self, x, mask, wanted=None):
+    """Reads `x [batch, length, dim]` and `mask [batch, length]`; returns `[batch, wanted, dim]`, all where None."""
     for i in range(self.layers):
-      x = TransformerBlock(self.dim, self.heads, self.hidden, self.causal, dtype=self.dtype, name=f'block_{i}')(x, mask)
+      block = TransformerBlock(self.dim, self.heads, self.hidden, self.causal, dtype=self.dtype, name=f'block_{i}')
+      x = block(x, mask, wanted if i == self.layers - 1 else None)
     return nn.LayerNorm(use_fast_variance=False, dtype=self.dtype, name='norm')(x)

@@ -38,5 +38,5 @@ class Discriminator(nn.Module):
     tokens = jnp.concatenate(tokens, 1)
     tokens += self.param('position', nn.initializers.normal(.02), tokens.shape[1:])
     read = Encoder(self.layers, self.dim, self.heads, 2 * self.dim, dtype=self.dtype, name='encoder')(
-      tokens, jnp.ones(tokens.shape[:2], bool))[:, 0].astype(jnp.float32)
+      tokens, jnp.ones(tokens.shape[:2], bool), 1)[:, 0].astype(jnp.float32)
     return nn.Dense(1, name='logit')(read)[:, 0]

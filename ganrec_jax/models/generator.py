@@ -39,5 +39,5 @@ class Generator(nn.Module):
     tokens = jnp.concatenate([noise, condition], 1)
     tokens += self.param('position', nn.initializers.normal(.02), tokens.shape[1:])
     read = Encoder(self.layers, self.dim, self.heads, 2 * self.dim, dtype=self.dtype, name='encoder')(
-      tokens, jnp.ones(tokens.shape[:2], bool))[:, :self.samples].astype(jnp.float32)
+      tokens, jnp.ones(tokens.shape[:2], bool), self.samples).astype(jnp.float32)
     return nn.Dense(self.out, name='vector')(read), nn.Dense(1, name='strength')(read)[..., 0]

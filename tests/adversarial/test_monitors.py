@@ -75,3 +75,10 @@ def test_distinct_items_and_memorisation():
   copies = known[jnp.array([2, 2, 5, 5, 5, 7])]
   found = monitors.compare(known[:6] + 1, copies, known, jnp.zeros(6), jnp.zeros(6), k=2)
   assert found['distinct'] == 3 and found['nearest'] < 1e-3 < found['nearest_real']
+
+
+def test_of_equally_near_vectors_the_first_is_taken():
+  others = np.array([[3., 0], [1, 0], [-1, 0], [1, 0]], np.float32)
+  index, distance = monitors.nearest(np.array([[0., 0], [1, 0]], np.float32), others)
+  np.testing.assert_array_equal(index, [1, 1])
+  np.testing.assert_array_equal(distance, [1, 0])

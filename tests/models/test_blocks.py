@@ -118,3 +118,18 @@ def test_heads_must_divide_the_width():
   x, mask = _input()
   with pytest.raises(ValueError, match='dim 12 is not a multiple of heads 5'):
     TransformerBlock(D, 5, 16).init(jax.random.key(0), x, mask)
+
+
+@pytest.mark.parametrize('causal', [False, True])
+@pytest.mark.parametrize('pre_norm', [False, True])
+def test_the_first_positions_alone_are_what_they_are_among_all(causal, pre_norm):
+  x, _ = _input()
+  mask = np.arange(L) < np.array([L, 3])[np.arange(B) % 2, None]
+  block = TransformerBlock(D, H, 16, causal, pre_norm)
+  params = block.init(jax.random.key(0), x, mask)
+  for wanted in (1, 3):
+    part, whole = block.apply(params, x, mask, wanted), block.apply(params, x, mask)
+    np.testing.assert_allclose(part, whole[:, :wanted], atol=1e-6)
+  encoder = Encoder(2, D, H, 16, causal)
+  params = encoder.init(jax.random.key(0), x, mask)
+  np.testing.assert_allclose(encoder.apply(params, x, mask, 2), encoder.apply(params, x, mask)[:, :2], atol=1e-6)
