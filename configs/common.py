@@ -93,8 +93,9 @@ def base():
   config.base.cold_blend = .15
 
   config.adversarial = ConfigDict()
-  # What G makes: 'interaction' (item vectors and strengths for a user) or 'embedding' (an item's vector from its text).
-  config.adversarial.design = 'interaction'
+  # What G makes: 'embedding' (an item's vector from its text and z) or 'interaction' (item vectors and strengths for a
+  # user and z), which does better without the supervised term.
+  config.adversarial.design = 'embedding'
   # 'cross_entropy', 'non_saturating', 'wasserstein', 'hinge' or 'relativistic'.
   config.adversarial.loss = 'cross_entropy'
   # lambda in L = L_D + lambda L_G; 0 trains G without its adversary.
@@ -102,7 +103,7 @@ def base():
   # The supervised term: 'squared' (error to the true vector) or 'softmax' (over all training items).
   config.adversarial.supervised = 'squared'
   # Weight of the supervised term.
-  config.adversarial.supervised_weight = 0.
+  config.adversarial.supervised_weight = 5 / 3
   # Penalty on D's slope: 'none', 'gradient' (Wasserstein needs it) or 'r1_r2'.
   config.adversarial.penalty = 'r1_r2'
   # Weight of the penalty.
@@ -136,7 +137,7 @@ def base():
   # Samples drawn for each user, before any is dropped.
   config.expand.per_user = 10
   # Weights of a generated interaction that are tried on validation; a real one has 1.
-  config.expand.weights = (.01, .03, .1, .3)
+  config.expand.weights = (.003, .01, .03, .1, .3)
   # Temperature at which items are drawn.
   config.expand.temperature = .1
   # Chance that a sample is a cold item.

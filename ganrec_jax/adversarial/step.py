@@ -48,6 +48,7 @@ class AdversarialConfig:
     average: decay of the exponential average of G.
     held_out: share of the items or pairs that neither player sees.
     least_distinct: distinct items reached, relative to held-out real samples, below which a run has collapsed.
+    least_precision: share of fakes on the manifold of held-out real samples below which a run has collapsed.
     most_accuracy: ranked accuracy of D from which on a run has collapsed.
 
   Raises:
@@ -76,6 +77,7 @@ class AdversarialConfig:
   average: float = .995
   held_out: float = .1
   least_distinct: float = .2
+  least_precision: float = .05
   most_accuracy: float = .995
 
   def __post_init__(self):
@@ -92,7 +94,7 @@ class AdversarialConfig:
     for name in ('g_rate', 'd_rate'):
       if not getattr(self, name) > 0:
         raise ConfigError(f'{name} is {getattr(self, name)}; allowed are numbers above 0')
-    for name in ('average', 'least_distinct', 'most_accuracy'):
+    for name in ('average', 'least_distinct', 'least_precision', 'most_accuracy'):
       if not 0 <= getattr(self, name) <= 1:
         raise ConfigError(f'{name} is {getattr(self, name)}; allowed are numbers from 0 to 1')
     if not 0 < self.held_out < 1:

@@ -145,6 +145,9 @@ def _verdict(config, metrics):
   if reached < due:
     return 'collapsed', (f'{reached:.0f} distinct items reached; at least {due:.1f} are due '
                          f'(held-out real samples reach {metrics["distinct_real"]:.0f})')
+  if metrics['precision'] < config.least_precision:
+    return 'collapsed', (f'{metrics["precision"]:.4f} of the fakes lie on the manifold of held-out real samples; '
+                         f'at least {config.least_precision} are due')
   if config.adversarial_weight and metrics['d_ranked_accuracy'] >= config.most_accuracy:
     return 'collapsed', (f'D tells {metrics["d_ranked_accuracy"]:.4f} of held-out pairs apart; '
                          f'below {config.most_accuracy} is due')
@@ -161,9 +164,10 @@ def train(data, config, key, around):
     around: `loop.Surroundings`.
 
   Returns:
-    (`GanParams` or None, report). The report holds `status`: 'converged', 'collapsed' (few distinct items, or D tells
-    nearly all apart), or 'diverged' (a number that is not finite; then there are no parameters); `reason`; and, where
-    it did not diverge, `steps`, `best_step`, `rows`, `held_out` and the monitors of what is kept, on held-out samples.
+    (`GanParams` or None, report). The report holds `status`: 'converged', 'collapsed' (few distinct items, fakes off
+    the manifold of real samples, or D tells nearly all apart), or 'diverged' (a number that is not finite; then there
+    are no parameters); `reason`; and, where it did not diverge, `steps`, `best_step`, `rows`, `held_out` and the
+    monitors of what is kept, on held-out samples.
 
   Raises:
     DataError: for too few rows, or vectors that are not finite.

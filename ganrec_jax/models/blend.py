@@ -1,5 +1,6 @@
 """Two models on one scale: S / sd(S) + b N / sd(N), and cold scores calibrated for competing with warm ones."""
 
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -135,7 +136,7 @@ def tune(params, ndcg, weights=WEIGHTS):
 
 
 def calibrate(warm_scores, warm_hits, cold_scores, cold_hits, targets, k=20, factors=FACTORS, offsets=OFFSETS,
-              errors=2.):
+              level=.05):
   """Chooses factor and offset of cold scores by NDCG@k on validation, 'never recommend a cold item' included.
 
   A factor above 0 and an offset keep the order within the cold items, so the best k of both kinds together are among
@@ -143,7 +144,8 @@ def calibrate(warm_scores, warm_hits, cold_scores, cold_hits, targets, k=20, fac
   never kept.
 
   Hundreds of choices tried on one validation part find some gain by luck. So the scores stay as they are, factor 1 and
-  offset 0, unless the best choice gains more than `errors` standard errors of the paired difference over users.
+  offset 0, unless the gain of the best choice, paired over users, is significant at `level` by a normal test with
+  Bonferroni's correction for the number of choices.
 
   Args:
     warm_scores: float `[n, >= k]`, each user's best warm candidates, best first; -inf where there are fewer.
@@ -154,7 +156,7 @@ def calibrate(warm_scores, warm_hits, cold_scores, cold_hits, targets, k=20, fac
     k: the cut.
     factors: what is tried, above 0.
     offsets: what is tried.
-    errors: standard errors that a change must gain.
+    level: of the test; 1 takes the best choice in any case.
 
   Returns:
     ((factor, offset), its value, {'best': the best choice, 'best_value', 'never_value', 'as_it_is_value'}): of equal
@@ -178,8 +180,9 @@ def calibrate(warm_scores, warm_hits, cold_scores, cold_hits, targets, k=20, fac
   values = [value(*point).mean() for point in grid]
   best = tuple(map(float, grid[int(np.argmax(values))]))
   before, after = value(*AS_IT_IS), value(*best)
-  gain_in_errors = (after - before).mean() / max((after - before).std() / np.sqrt(len(before)), 1e-12)
-  chosen = best if gain_in_errors > errors else AS_IT_IS
+  errors = (after - before).mean() / max((after - before).std() / np.sqrt(len(before)), 1e-12)
+  proven = level >= 1 or errors > statistics.NormalDist().inv_cdf(1 - level / len(grid))
+  chosen = best if proven else AS_IT_IS
   return chosen, float(value(*chosen).mean()), {
     'best': best, 'best_value': float(max(values)), 'never_value': float(values[0]),
     'as_it_is_value': float(before.mean())}

@@ -49,12 +49,12 @@ class Content:
     kernel: float32 `[items, items]`, the content kernel.
     items: v_j, float32 `[items, width]`, whitened text vectors.
     users: u_i, float32 `[users, tokens, width]`: attention over the vectors of a user's items and, with a BERT, the
-      vector of his history's text.
+      vector of his history's text; None where the adversary's design reads no users.
     texts: float32 `[items, dim]`, the text vectors as the encoder gives them, or None without one.
   """
   kernel: jax.Array
   items: np.ndarray
-  users: np.ndarray
+  users: np.ndarray | None
   texts: np.ndarray | None
 
 
@@ -154,13 +154,17 @@ def content(workspace, prepared, encoder):
   if found is None:
     rows = np.asarray(kernel[:, warm]) @ np.asarray(jax.random.normal(
       workspace.key('projection'), (len(warm), min(_PROJECTIONS, len(warm)))))
-    items = np.asarray(kernels.whiten(rows, warm).apply(rows))
-    return Content(kernel, items, attend(items, histories)[:, None], None)
-  whitening = kernels.whiten(found, warm)
-  items = np.asarray(whitening.apply(found))
-  told = vectors.user_text(catalogue.titles, histories, limit=workspace.config.encoder.user_titles)
-  users = np.asarray(whitening.apply(text_vectors(workspace, encoder, told, 'encode_users.npz')))
-  return Content(kernel, items, np.stack([attend(items, histories), users], 1), found)
+  else:
+    rows = found
+  whitening = kernels.whiten(rows, warm)
+  items, users = np.asarray(whitening.apply(rows)), None
+  if workspace.config.adversarial.design == 'interaction':
+    users = attend(items, histories)[:, None]
+    if encoder is not None:
+      told = vectors.user_text(catalogue.titles, histories, limit=workspace.config.encoder.user_titles)
+      read = np.asarray(whitening.apply(text_vectors(workspace, encoder, told, 'encode_users.npz')))
+      users = np.concatenate([users, read[:, None]], 1)
+  return Content(kernel, items, users, found)
 
 
 def content_kernel(workspace, catalogue, warm, found):
@@ -194,4 +198,4 @@ def sha256(value):
 
 @sha256.register
 def _(value: Content):
-  return artifacts.digest(*(sha256(part) for part in (value.kernel, value.items, value.users)))
+  return artifacts.digest(*(sha256(part) for part in (value.kernel, value.items, value.users) if part is not None))

@@ -109,10 +109,12 @@ def test_a_divergence_is_said_and_gives_no_parameters(monkeypatch):
 
 
 def test_a_discriminator_that_always_wins_is_said():
-  metrics = {'distinct': 10., 'distinct_real': 10., 'd_ranked_accuracy': 1.}
+  metrics = {'distinct': 10., 'distinct_real': 10., 'd_ranked_accuracy': 1., 'precision': .9}
   config = steps.AdversarialConfig()
   assert training._verdict(config, metrics)[0] == 'collapsed'
   assert training._verdict(config, metrics | {'d_ranked_accuracy': .7})[0] == 'converged'
+  far = training._verdict(config, metrics | {'d_ranked_accuracy': .7, 'precision': .01})
+  assert far[0] == 'collapsed' and 'manifold' in far[1]
   # Without an adversary D only looks on.
   assert training._verdict(steps.AdversarialConfig(adversarial_weight=0.), metrics)[0] == 'converged'
 

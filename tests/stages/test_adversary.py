@@ -12,7 +12,8 @@ from tests.stages import worlds
 
 @pytest.fixture(scope='module')
 def world(tmp_path_factory):
-  config = worlds.config(encoder={'kind': 'none'}, adversarial={'steps': 4, 'chunk': 2, 'dim': 8})
+  config = worlds.config(encoder={'kind': 'none'}, adversarial={
+    'design': 'interaction', 'steps': 4, 'chunk': 2, 'dim': 8})
   config.controls = 'all'
   space, prepared = worlds.workspace_of(config, tmp_path_factory.mktemp('work')), prepare(config)
   content = encode.content(space, prepared, None)

@@ -15,7 +15,8 @@ from tests.stages import worlds
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-  config = worlds.config(encoder={'steps': 4, 'adapt_steps': 2, 'max_length': 16})
+  config = worlds.config(encoder={'steps': 4, 'adapt_steps': 2, 'max_length': 16},
+                         adversarial={'design': 'interaction'})
   space, prepared = worlds.workspace_of(config, tmp_path_factory.mktemp('work')), prepare(config)
   return space, prepared, encode.text_encoder(space, prepared)
 
