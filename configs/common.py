@@ -14,7 +14,7 @@ def base():
   config.devices = 0
 
   config.data = ConfigDict()
-  # Where the log comes from: 'sample' (the embedded world) or 'lastfm'.
+  # Where the log comes from: 'sample' (the embedded world), 'lastfm', or 'given' (to `pipeline.run`, from Python).
   config.data.source = 'sample'
   # Folder with the downloaded archive, for a source that needs one.
   config.data.manual_dir = ''

@@ -6,6 +6,9 @@
     python -m ganrec_jax.main --config=configs/music.py:lastfm_testing --config.data.manual_dir=FOLDER
 
 `lastfm` reads hetrec2011-lastfm-2k.zip (Cantador, Brusilovsky, Kuflik 2011; research use).
+
+NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: sample warm .239, cold .268 in 2 minutes; Last.fm
+on the frozen split `lastfm` warm .294, cold .426 in 2.5 minutes, over the five frozen draws .01 and .03 more or less.
 """
 
 import os

@@ -80,7 +80,7 @@ class _Timer:
     return time.monotonic() - self.started
 
 
-def run(config, path):
+def run(config, path, dataset=None):
   """Runs all stages, prints the table, and writes what design.md calls the artifacts of a run.
 
   A finished run of the same config, data and code is not repeated: its table is printed again.
@@ -88,6 +88,7 @@ def run(config, path):
   Args:
     config: the whole config.
     path: the work directory.
+    dataset: a `Dataset` of one's own, where data.source is 'given'.
 
   Raises:
     UserError: where config or data cannot be used.
@@ -99,7 +100,7 @@ def run(config, path):
   _use_compilation_cache(config)
   plain = config.to_dict()
   artifacts.write_json(os.path.join(path, 'config.json'), {'config': plain, 'sha256': artifacts.digest(plain)})
-  prepared = timed('prepare', prepare, config)
+  prepared = timed('prepare', prepare, config, dataset)
   key = artifacts.digest(plain, prepared.sha256(), _code_sha256(), len(space.devices))
   done, table_path = space.artifact('done.json'), os.path.join(path, 'table.txt')
   if artifacts.read_json(done) == key and os.path.exists(table_path):

@@ -54,7 +54,8 @@ def results(workdir):
   (['--config=configs/music.py', '--config.base.dim=wide'], ['config.base.dim', 'wide']),
   (['--config=configs/music.py', '--wrkdir=x'], ['wrkdir', 'workdir']),
   (['--config=configs/music.py', 'workdir'], ["'workdir' is no flag"]),
-  ([TESTING, '--config.data.source=tape'], ['data.source', 'tape', 'sample, lastfm']),
+  ([TESTING, '--config.data.source=tape'], ['data.source', 'tape', 'sample, lastfm, given']),
+  ([TESTING, '--config.data.source=given'], ['a dataset is not given']),
   ([TESTING, '--config.world.users=3'], ['users=3', 'from 20']),
   ([TESTING, '--config.data.user_share=2.0'], ['data.user_share', '2.0', 'up to 1']),
   ([TESTING, '--config.split.kind=odd'], ['odd', 'random']),
@@ -225,7 +226,7 @@ def test_a_question_to_no_run_is_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_killed_run_ends_like_an_uninterrupted_one(finished, tmp_path):
-  moments = np.random.default_rng(0).uniform(1., 8., 5)
+  moments = np.random.default_rng(0).uniform(1., 18., 5)
   for moment in moments:
     running = subprocess.Popen([sys.executable, '-m', 'ganrec_jax.main', TESTING, f'--workdir={tmp_path}'], cwd=ROOT,
                                env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -79,7 +79,8 @@ def format_table(rows, tasks, results, baseline='no_augmentation', metric='ndcg@
       cells = (_cell(results.get(row, {}).get(task, {}).get(metric), differences.get((row, task))) for task in block)
       lines.append(row.ljust(name) + ''.join(f'  {cell:{_CELL}}' for cell in cells))
     lines.append('')
-  lines += [f'in brackets: 95% interval of the difference to {baseline} in per cent, paired bootstrap over users',
+  lines += [f'in brackets: 95% interval of the difference to {baseline} in per cent, paired bootstrap over users;',
+            'it does not tell how another split would come out: new items differ much, a claim needs several draws',
             "*: the interval excludes zero, after Holm's correction over the differences of this table"]
   return '\n'.join(line.rstrip() for line in lines)
 

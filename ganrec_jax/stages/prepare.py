@@ -39,13 +39,13 @@ class Prepared:
     return self.dataset.sha256() + self.split.sha256()
 
 
-def prepare(config):
-  """Reads the log that the config names.
+def prepare(config, given=None):
+  """Reads the log that the config names, or takes the `Dataset` that is `given` where data.source is 'given'.
 
   Raises:
     UserError: where the data or the config cannot be used.
   """
-  dataset, world = _read(config)
+  dataset, world = _read(config, given)
   if not 0 < config.data.user_share <= 1:
     raise ConfigError(f'data.user_share is {config.data.user_share}; allowed are numbers above 0, up to 1')
   if config.data.user_share < 1:
@@ -60,11 +60,16 @@ def prepare(config):
   return Prepared(dataset, split, world)
 
 
-def _read(config):
+def _read(config, given):
+  if (config.data.source == 'given') != (given is not None):
+    raise ConfigError("a dataset is given from Python if and only if data.source is 'given'; data.source is "
+                      f'{config.data.source!r} and a dataset is {"not " * (given is None)}given')
+  if given is not None:
+    return given, None
   if config.data.source == 'sample':
     world = sample.make_world(sample.WorldConfig(seed=config.seed, **config.world.to_dict()))
     return world.dataset, world
   if config.data.source == 'lastfm':
     from ganrec_jax.data import lastfm  # imports TFDS, which takes seconds
     return lastfm.load(config.data.manual_dir or None, os.path.expanduser(config.data.data_dir)), None
-  raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm')
+  raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm, given')
