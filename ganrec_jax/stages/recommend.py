@@ -24,6 +24,8 @@ from ganrec_jax.training import recommend as training
 CLOSED_FORM = 'closed_form'
 # Validation tasks by which the weight of generated data is chosen; `all` follows warm, and needs calibrated scores.
 _TASKS = ('warm', 'cold', 'tail', 'sparse', 'cold_user')
+# Standard errors by which a gain must exceed what luck explains.
+_ERRORS = 2.
 _SAMPLE = 512  # users from whose scores a standard deviation is taken
 
 
@@ -119,10 +121,12 @@ class Judge:
 
   def __call__(self, score, params, task):
     """The mean over users, or NaN where the split has no such task."""
-    if task not in self.tasks:
-      return float('nan')
+    return float(np.mean(self.per_user(score, params, task))) if task in self.tasks else float('nan')
+
+  def per_user(self, score, params, task):
+    """NDCG@20 of each user of a task that the split has, float64 `[users]`."""
     lists, _ = ranking.top_k(score, params, self.tasks[task], k=20, devices=self._devices)
-    return float(np.mean(ranking.metrics_per_user(lists, self.tasks[task].targets)['ndcg@20']))
+    return ranking.metrics_per_user(lists, self.tasks[task].targets)['ndcg@20']
 
   def calibrate(self, score, params, warm, unit):
     """Factor and offset of cold scores for the task `all`, see `blend.calibrate`; `unit` is the offsets' unit."""
@@ -143,30 +147,35 @@ class Judge:
 
 
 def choose_weight(workspace, prepared, content, base, base_key, generated, judge, row):
-  """How much a generated interaction counts, chosen on validation: the weight whose worst task is best.
+  """How much a generated interaction counts, chosen on validation: the weight that is least likely to do harm.
 
-  The closed form is fitted at each weight of the config; a weight is worth the smallest of the ratios of its
-  validation NDCG@20 to that without generated data, over the tasks. So what helps one task may not harm another.
+  The closed form is fitted at each weight of the config. A weight is worth the smallest, over the tasks, of the ratio
+  of its validation NDCG@20 to that without generated data, less two standard errors of the paired difference over
+  users. So what helps one task may not harm another, and a gain must be more than luck.
 
   Returns:
     (weight, {weight: {task: ratio}}).
   """
   weights = workspace.config.expand.weights
-  key = artifacts.digest(VERSION, base_key, weights, sha256(generated.user), sha256(generated.item))
+  key = artifacts.digest(VERSION, base_key, weights, _ERRORS, sha256(generated.user), sha256(generated.item))
 
   def compute():
-    tasks = [task for task in _TASKS if judge(closed_form.score, base, task) > 0]
-    before = np.array([judge(closed_form.score, base, task) for task in tasks])
-    ratios = []
+    before = {task: judge.per_user(closed_form.score, base, task) for task in _TASKS if task in judge.tasks}
+    tasks = [task for task, values in before.items() if values.mean() > 0]
+    ratios, errors = [], []
     for weight in weights:
       params = _closed_form(workspace, prepared, content, as_histories(generated, prepared.dataset.users, weight))
-      ratios.append([judge(closed_form.score, params, task) for task in tasks] / before)
+      after = {task: judge.per_user(closed_form.score, params, task) for task in tasks}
+      ratios.append([after[task].mean() / before[task].mean() for task in tasks])
+      errors.append([(after[task] - before[task]).std() / len(after[task]) ** .5 / before[task].mean()
+                     for task in tasks])
       logging.info('%s: weight %g gives %s of the validation NDCG@20', row, weight,
                    ', '.join(f'{task} {ratio:.4f}' for task, ratio in zip(tasks, ratios[-1], strict=True)))
-    return {'tasks': np.asarray(tasks, str), 'ratios': np.asarray(ratios)}
+    return {'tasks': np.asarray(tasks, str), 'ratios': np.asarray(ratios), 'errors': np.asarray(errors)}
 
   arrays, _ = artifacts.cached(workspace.artifact(f'weights.{row}.npz'), key, compute)
-  best = int(np.argmax(arrays['ratios'].min(1))) if arrays['ratios'].size else 0
+  sure = arrays['ratios'] - _ERRORS * arrays['errors']
+  best = int(np.argmax(sure.min(1))) if sure.size else 0
   return weights[best], {f'{weight:g}': dict(zip(arrays['tasks'].tolist(), ratios.tolist(), strict=True))
                          for weight, ratios in zip(weights, arrays['ratios'], strict=True)}
 

@@ -57,25 +57,42 @@ def test_a_held_out_item_slipped_into_a_history_fails(fitted):
     recommend.check_leaks(prepared, base.replace(items=jnp.asarray(items)), 'gan')
 
 
-def test_the_weight_whose_worst_task_is_best_is_chosen(fitted, monkeypatch):
+class _Judge:
+  """Plays a judge: the NDCG of each of ten users by weight, as mean and spread of the difference to the base."""
+
+  tasks = dict.fromkeys(('warm', 'tail', 'all'))
+
+  def __init__(self, base, means, spread):
+    self._base, self._means, self._spread = base, means, spread
+
+  def per_user(self, score, params, task):
+    del score
+    plain = np.linspace(.1, .3, 10)
+    if params is self._base:
+      return plain
+    return plain * self._means[params][task] + self._spread.get(params, 0.) * np.resize([1, -1], 10)
+
+
+@pytest.mark.parametrize(('gain', 'spread', 'chosen'), [
+  ({'warm': 1.5, 'tail': .9}, 0., .01),   # wins warm by more than it loses tail, yet it loses tail
+  ({'warm': 1.02, 'tail': 1.03}, 0., .1),  # wins both
+  ({'warm': 1.02, 'tail': 1.03}, .1, .01)])  # wins both by luck
+def test_the_weight_that_is_least_likely_to_harm_is_chosen(fitted, monkeypatch, tmp_path, gain, spread, chosen):
   space, prepared, content, base, key = fitted
+  space = dataclasses.replace(space, path=str(tmp_path))
   generated, fitted_at = _generated(prepared), []
-  # At .01 nothing changes; .1 wins warm by more than it loses tail, yet it loses tail.
-  values = {None: {'warm': .2, 'tail': .1}, .01: {'warm': .2, 'tail': .1}, .1: {'warm': .3, 'tail': .09}}
 
   def closed(space, prepared, content, extra):
     assert len(extra.values) == len(generated)
-    fitted_at.append(float(extra.weights[0]))
-    return round(float(extra.weights[0]), 3)
+    fitted_at.append(round(float(extra.weights[0]), 3))
+    return fitted_at[-1]
   monkeypatch.setattr(recommend, '_closed_form', closed)
-
-  def judge(score, params, task):
-    return values[None if params is base else params].get(task, float('nan'))
-  weight, tried = recommend.choose_weight(space, prepared, content, base, key, generated, judge, 'gan')
-  assert weight == .01 and tried == {'0.01': {'warm': 1., 'tail': 1.}, '0.1': {'warm': pytest.approx(1.5),
-                                                                             'tail': pytest.approx(.9)}}
-  recommend.choose_weight(space, prepared, content, base, key, generated, judge, 'gan')
-  assert len(fitted_at) == 2  # the second time they come from the work directory
+  judge = _Judge(base, {.01: {'warm': 1., 'tail': 1.}, .1: gain}, {.1: spread})
+  for _ in range(2):
+    weight, tried = recommend.choose_weight(space, prepared, content, base, key, generated, judge, 'gan')
+    assert weight == chosen and set(tried) == {'0.01', '0.1'}
+    assert tried['0.1'] == pytest.approx(gain) and tried['0.01'] == pytest.approx({'warm': 1., 'tail': 1.})
+  assert fitted_at == [.01, .1]  # the second time they come from the work directory
 
 
 def test_generated_interactions_change_the_model_but_no_history(fitted):
