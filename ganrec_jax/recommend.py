@@ -105,6 +105,8 @@ def answer(workdir, user=None, history=None, item_text=None, k=10):
   space, prepared, encoder, vectors, base = load(workdir)
   titles, ids = prepared.dataset.catalogue.titles, prepared.dataset.catalogue.ids
   lines = ['SIMULATED DATA'] if prepared.dataset.info['simulated'] else []
+  if space.config.recommender.kind != recommend.CLOSED_FORM:
+    lines.append(f'answered by the closed form, without the network {space.config.recommender.kind!r} of the run')
   if item_text is not None:
     if not item_text.strip():
       raise UserError('--item_text is empty; it takes the words that describe the item')

@@ -7,7 +7,8 @@ from ganrec_jax.adversarial import train
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.stages import adversary, encode, recommend
 from ganrec_jax.stages.prepare import prepare
-from tests.stages import worlds
+
+from . import worlds
 
 
 @pytest.fixture(scope='module')

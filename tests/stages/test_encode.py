@@ -10,7 +10,8 @@ from ganrec_jax.data.ragged import group
 from ganrec_jax.encoding import pretrain, tokenizer
 from ganrec_jax.stages import encode
 from ganrec_jax.stages.prepare import prepare
-from tests.stages import worlds
+
+from . import worlds
 
 
 @pytest.fixture(scope='module')

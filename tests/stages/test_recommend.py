@@ -12,7 +12,8 @@ from ganrec_jax.evaluation.leaks import LeakError
 from ganrec_jax.models import blend, closed_form, recommenders
 from ganrec_jax.stages import encode, recommend
 from ganrec_jax.stages.prepare import prepare
-from tests.stages import worlds
+
+from . import worlds
 
 
 @pytest.fixture(scope='module')

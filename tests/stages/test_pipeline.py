@@ -6,7 +6,8 @@ import pytest
 from ganrec_jax import pipeline
 from ganrec_jax.data.types import Catalogue, Dataset, Interactions
 from ganrec_jax.errors import ConfigError
-from tests.stages import worlds
+
+from . import worlds
 
 
 @pytest.mark.parametrize(('section', 'field', 'value'), [
