@@ -20,6 +20,7 @@ setup(
     install_requires=[
         'absl-py',
         'array_record',  # the record format of the TFDS builders
+        'duckdb>=1.4,<3',  # reads one's own tables
         'flax>=0.12.8,<0.13',
         'importlib_resources',  # TFDS needs it for builders inside a package and forgets to ask
         'jax>=0.10,<0.12',

@@ -14,7 +14,8 @@ def base():
   config.devices = 0
 
   config.data = ConfigDict()
-  # Where the log comes from: 'sample' (the embedded world), 'lastfm', or 'given' (to `pipeline.run`, from Python).
+  # Where the log comes from: 'sample' (the embedded world), 'lastfm', 'tables' (one's own), or 'given' (to
+  # `pipeline.run`, from Python).
   config.data.source = 'sample'
   # Folder with the downloaded archive, for a source that needs one.
   config.data.manual_dir = ''
@@ -28,6 +29,35 @@ def base():
   config.data.user_share = 1.
   # A split to be read (CSV or .csv.gz; user_id, item_id, part, in_all) instead of being drawn.
   config.data.split_file = ''
+
+  config.data.tables = ConfigDict()
+  # One's own log: a file, a folder or a glob of .csv, .csv.gz, .tsv, .tsv.gz or .parquet.
+  config.data.tables.interactions = ''
+  # One's own catalogue, likewise; '' where there is none.
+  config.data.tables.items = ''
+  # Columns of the log; '' looks for the usual names.
+  config.data.tables.user = ''
+  config.data.tables.item = ''
+  config.data.tables.value = ''
+  config.data.tables.time = ''
+  config.data.tables.event = ''
+  # Columns of the catalogue; '' looks for the usual names.
+  config.data.tables.item_id = ''
+  config.data.tables.title = ''
+  # An item's text, with {column} for its columns; '' is the title and all columns that hold words.
+  config.data.tables.template = ''
+  # Columns whose parts (between |, ; or ,) are attributes, separated by commas.
+  config.data.tables.phrases = ''
+  # The value of each kind of event, such as view=1,purchase=4.
+  config.data.tables.event_weights = ''
+  # Rows of a smaller value are dropped and counted, such as low ratings.
+  config.data.tables.least_value = 0.
+  # What becomes of rows with the same user and item: 'sum', 'last' or 'max'.
+  config.data.tables.merge = 'sum'
+  # Encoding of CSV files: 'utf-8', 'latin-1' or 'utf-16'.
+  config.data.tables.encoding = 'utf-8'
+  # Bad rows: 'refuse' or 'drop', with a count.
+  config.data.tables.bad_rows = 'refuse'
 
   config.split = ConfigDict()
   # How the log is split: 'random', 'temporal' or 'leave_one_out'.

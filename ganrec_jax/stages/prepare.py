@@ -72,4 +72,7 @@ def _read(config, given):
   if config.data.source == 'lastfm':
     from ganrec_jax.data import lastfm  # imports TFDS, which takes seconds
     return lastfm.load(config.data.manual_dir or None, os.path.expanduser(config.data.data_dir)), None
-  raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm, given')
+  if config.data.source == 'tables':
+    from ganrec_jax.data import tables  # imports DuckDB
+    return tables.load(tables.TablesConfig(**config.data.tables.to_dict())), None
+  raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm, tables, given')

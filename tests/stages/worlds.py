@@ -8,12 +8,17 @@ from ganrec_jax.stages import workspace
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
+def config_file(name):
+  """The module of `configs/NAME.py`."""
+  spec = importlib.util.spec_from_file_location(name, ROOT / 'configs' / f'{name}.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
+
+
 def config(variant='testing', **sections):
   """The config of `configs/music.py`, with `section={field: value}` changed."""
-  spec = importlib.util.spec_from_file_location('music', ROOT / 'configs' / 'music.py')
-  music = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(music)
-  found = music.get_config(variant)
+  found = config_file('music').get_config(variant)
   for section, fields in sections.items():
     found[section].update(fields)
   found.devices = 1
