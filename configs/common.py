@@ -35,14 +35,19 @@ def base():
   config.data.tables.interactions = ''
   # One's own catalogue, likewise; '' where there is none.
   config.data.tables.items = ''
-  # Columns of the log; '' looks for the usual names.
+  # The log's column of user ids; here and below '' looks for the usual names.
   config.data.tables.user = ''
+  # The log's column of item ids.
   config.data.tables.item = ''
+  # The log's column of counts or ratings; 1 where there is none.
   config.data.tables.value = ''
+  # The log's column of times.
   config.data.tables.time = ''
+  # The log's column of kinds of event, read where event_weights are given.
   config.data.tables.event = ''
-  # Columns of the catalogue; '' looks for the usual names.
+  # The catalogue's column of item ids.
   config.data.tables.item_id = ''
+  # The catalogue's column of titles.
   config.data.tables.title = ''
   # An item's text, with {column} for its columns; '' is the title and all columns that hold words.
   config.data.tables.template = ''
@@ -126,7 +131,8 @@ def base():
   # What G makes: 'embedding' (an item's vector from its text and z) or 'interaction' (item vectors and strengths for a
   # user and z), which does better without the supervised term.
   config.adversarial.design = 'embedding'
-  # 'cross_entropy', 'non_saturating', 'wasserstein', 'hinge' or 'relativistic'.
+  # 'cross_entropy' (as specified; G's is the non-saturating form), 'saturating', 'wasserstein', 'hinge' or
+  # 'relativistic'.
   config.adversarial.loss = 'cross_entropy'
   # lambda in L = L_D + lambda L_G; 0 trains G without its adversary.
   config.adversarial.adversarial_weight = .5
@@ -134,7 +140,7 @@ def base():
   config.adversarial.supervised = 'squared'
   # Weight of the supervised term.
   config.adversarial.supervised_weight = 5 / 3
-  # Penalty on D's slope: 'none', 'gradient' (Wasserstein needs it) or 'r1_r2'.
+  # Penalty on D's slope: 'none', 'gradient' (Wasserstein needs it), 'r1' or 'r1_r2'.
   config.adversarial.penalty = 'r1_r2'
   # Weight of the penalty.
   config.adversarial.penalty_weight = .25
