@@ -21,6 +21,8 @@ def base():
   config.data.manual_dir = ''
   # Folder of prepared data sets.
   config.data.data_dir = '~/.cache/ganrec_jax'
+  # Interactions of a smaller value are dropped, such as low ratings.
+  config.data.least_value = 0.
   # Users with fewer interactions are dropped.
   config.data.min_user = 5
   # Items with fewer interactions are dropped.
@@ -55,8 +57,6 @@ def base():
   config.data.tables.phrases = ''
   # The value of each kind of event, such as view=1,purchase=4.
   config.data.tables.event_weights = ''
-  # Rows of a smaller value are dropped and counted, such as low ratings.
-  config.data.tables.least_value = 0.
   # What becomes of rows with the same user and item: 'sum', 'last' or 'max'.
   config.data.tables.merge = 'sum'
   # Encoding of CSV files: 'utf-8', 'latin-1' or 'utf-16'.

@@ -66,6 +66,15 @@ def restrict(dataset, rows, reason):
   )
 
 
+def at_least(dataset, least):
+  """The interactions of value `least` or more; the others are counted in `info['dropped']['least_value']`.
+
+  Raises:
+    DataError: when nothing is left.
+  """
+  return restrict(dataset, dataset.interactions.value >= least, 'least_value')
+
+
 def k_core(dataset, min_user, min_item):
   """The largest part of the dataset in which each user has `min_user` and each item `min_item` interactions or more.
 

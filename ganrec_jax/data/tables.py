@@ -47,7 +47,6 @@ class TablesConfig:
     template: an item's text, with {column} for its columns; '' is the title and all columns that hold words.
     phrases: columns of the catalogue, separated by commas, whose parts (between |, ; or ,) are attributes.
     event_weights: 'view=1,purchase=4', the value of each kind of event; other kinds are bad rows.
-    least_value: rows of a smaller value are dropped and counted, such as low ratings.
     merge: 'sum', 'last' or 'max': what becomes of rows with the same user and item.
     encoding: of CSV files: 'utf-8', 'latin-1' or 'utf-16'.
     bad_rows: 'refuse' or 'drop', with a count.
@@ -67,7 +66,6 @@ class TablesConfig:
   template: str = ''
   phrases: str = ''
   event_weights: str = ''
-  least_value: float = 0.
   merge: str = 'sum'
   encoding: str = 'utf-8'
   bad_rows: str = 'refuse'
@@ -242,10 +240,8 @@ def _clean(connection, config, names):
                       '--config.data.tables.bad_rows=drop leaves them out)')
   connection.execute(f'create table log as select trim({user}) as user, trim({item}) as item, {amount} as value, '
                      f'{moment} as time, _line as number from judged where _reason is null')
-  least = max(config.least_value, 0)
-  test = f'value < {least} or value = 0'
-  counts['are_below_the_least_value'] = connection.execute(f'select count(*) from log where {test}').fetchone()[0]
-  connection.execute(f'delete from log where {test}')
+  counts['have_the_value_zero'] = connection.execute('select count(*) from log where value = 0').fetchone()[0]
+  connection.execute('delete from log where value = 0')
   return counts
 
 

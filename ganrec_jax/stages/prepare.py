@@ -46,6 +46,8 @@ def prepare(config, given=None):
     UserError: where the data or the config cannot be used.
   """
   dataset, world = _read(config, given)
+  if config.data.least_value > 0:
+    dataset = clean.at_least(dataset, config.data.least_value)
   if not 0 < config.data.user_share <= 1:
     raise ConfigError(f'data.user_share is {config.data.user_share}; allowed are numbers above 0, up to 1')
   if config.data.user_share < 1:

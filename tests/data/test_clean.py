@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganrec_jax.data.clean import k_core, merge_duplicates, restrict, subsample_users
+from ganrec_jax.data.clean import at_least, k_core, merge_duplicates, restrict, subsample_users
 from ganrec_jax.data.types import Catalogue, Dataset, Interactions
 from ganrec_jax.errors import DataError
 
@@ -53,6 +53,15 @@ def test_k_core_is_what_repeated_dropping_leaves(pairs, min_user, min_item):
                                             'interactions': len(pairs) - len(left)}
   again = k_core(core, min_user, min_item)
   assert again.sha256() == core.sha256() and again.info == core.info
+
+
+def test_at_least_keeps_what_is_high_enough_and_counts():
+  dataset = _dataset([(3, 5), (1, 2), (3, 2)])
+  kept = at_least(dataset, 2.)
+  assert _named(kept) == {('u1', 'i2', 2.), ('u3', 'i2', 3.)} and _is_dense(kept)
+  assert kept.info['dropped']['least_value']['interactions'] == 1
+  with pytest.raises(DataError, match='least_value leaves no interaction of the 3'):
+    at_least(dataset, 4.)
 
 
 def test_restrict_keeps_the_columns_of_an_item_together_and_counts():
