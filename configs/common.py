@@ -23,6 +23,8 @@ def base():
   config.data.data_dir = '~/.cache/ganrec_jax'
   # Interactions of a smaller value are dropped, such as low ratings.
   config.data.least_value = 0.
+  # Users with more interactions, maybe bots, are dropped; 0 keeps them.
+  config.data.most_interactions = 0
   # Users with fewer interactions are dropped.
   config.data.min_user = 5
   # Items with fewer interactions are dropped.
@@ -33,10 +35,16 @@ def base():
   config.data.split_file = ''
 
   config.data.tables = ConfigDict()
-  # One's own log: a file, a folder or a glob of .csv, .csv.gz, .tsv, .tsv.gz or .parquet.
+  # One's own log: a file, a folder or a glob of .csv, .tsv, .jsonl (each also .gz) or .parquet.
   config.data.tables.interactions = ''
   # One's own catalogue, likewise; '' where there is none.
   config.data.tables.items = ''
+  # Or a warehouse: a DuckDB or SQLite file, or postgresql://user@host/name, which the next two ask.
+  config.data.tables.database = ''
+  # A SELECT for the log.
+  config.data.tables.query = ''
+  # A SELECT for the catalogue.
+  config.data.tables.items_query = ''
   # The log's column of user ids; here and below '' looks for the usual names.
   config.data.tables.user = ''
   # The log's column of item ids.
@@ -55,12 +63,23 @@ def base():
   config.data.tables.template = ''
   # Columns whose parts (between |, ; or ,) are attributes, separated by commas.
   config.data.tables.phrases = ''
-  # The value of each kind of event, such as view=1,purchase=4.
+  # Columns whose numbers become attributes, such as 'price 5-10', separated by commas.
+  config.data.tables.numbers = ''
+  # A column with lists of numbers, or a .npy file with a row for each row of the catalogue: features of images or
+  # sounds, or texts already encoded; they stand beside the text's vector.
+  config.data.tables.vectors = ''
+  # The value of each kind of event, such as view=1,purchase=4; 0 leaves it out.
   config.data.tables.event_weights = ''
   # What becomes of rows with the same user and item: 'sum', 'last' or 'max'.
   config.data.tables.merge = 'sum'
   # Encoding of CSV files: 'utf-8', 'latin-1' or 'utf-16'.
   config.data.tables.encoding = 'utf-8'
+  # Between the columns of CSV files; '' finds it.
+  config.data.tables.delimiter = ''
+  # Column names, separated by commas, for a log in CSV files without a header line.
+  config.data.tables.header = ''
+  # Whether quotation marks around a field are no part of it.
+  config.data.tables.quoting = True
   # Bad rows: 'refuse' or 'drop', with a count.
   config.data.tables.bad_rows = 'refuse'
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from ganrec_jax.data.types import Catalogue, Dataset
+from ganrec_jax.data.types import Dataset
 from ganrec_jax.errors import DataError
 
 _SUBSAMPLE = 1  # The purpose of the random draw, folded into the seed.
@@ -47,9 +47,8 @@ def restrict(dataset, rows, reason):
   log = dataset.interactions.take(rows)
   if not len(log):
     raise DataError(f'{dataset.info["name"]}: {reason} leaves no interaction of the {len(dataset.interactions)}')
-  users, user = np.unique(log.user, return_inverse=True)
-  items, item = np.unique(log.item, return_inverse=True)
-  catalogue = dataset.catalogue
+  users, user = _renumber(log.user, dataset.users)
+  items, item = _renumber(log.item, dataset.items)
   dropped = dict(dataset.info.get('dropped', {}))
   before = dropped.get(reason, {'users': 0, 'items': 0, 'interactions': 0})
   dropped[reason] = {
@@ -58,12 +57,28 @@ def restrict(dataset, rows, reason):
     'interactions': before['interactions'] + len(dataset.interactions) - len(log),
   }
   return Dataset(
-    dataclasses.replace(log, user=user.astype(np.int32), item=item.astype(np.int32)),
-    Catalogue(catalogue.ids[items], catalogue.titles[items], catalogue.texts[items],
-              tuple(catalogue.phrases[i] for i in items)),
+    dataclasses.replace(log, user=user, item=item),
+    dataset.catalogue.take(items),
     dataset.user_ids[users],
     {**dataset.info, 'dropped': dropped},
   )
+
+
+def _renumber(index, size):
+  """Which of 0 to size - 1 occur in `index [n]`, ascending, and the place int32 `[n]` of each entry among them."""
+  occurs = np.zeros(size, bool)
+  occurs[index] = True
+  return np.flatnonzero(occurs), (np.cumsum(occurs, dtype=np.int32) - 1)[index]
+
+
+def at_most(dataset, most):
+  """The interactions of users with `most` interactions or fewer; others, maybe bots, are counted in `info['dropped']`.
+
+  Raises:
+    DataError: when nothing is left.
+  """
+  log = dataset.interactions
+  return restrict(dataset, np.bincount(log.user, minlength=dataset.users)[log.user] <= most, 'most_interactions')
 
 
 def at_least(dataset, least):
@@ -84,18 +99,15 @@ def k_core(dataset, min_user, min_item):
     DataError: when nothing is left.
   """
   log = dataset.interactions
-  rows = np.arange(len(log))
-  while True:
-    enough = np.bincount(log.user[rows], minlength=dataset.users)[log.user[rows]] >= min_user
-    enough &= np.bincount(log.item[rows], minlength=dataset.items)[log.item[rows]] >= min_item
-    if enough.all():
-      break
-    rows = rows[enough]
-  if not len(rows):
+  kept, before = np.ones(len(log), bool), -1
+  while before != (before := int(kept.sum())):
+    for index, size, least in ((log.user, dataset.users, min_user), (log.item, dataset.items, min_item)):
+      kept &= (np.bincount(index[kept], minlength=size) >= least)[index]
+  if not before:
     raise DataError(f'{dataset.info["name"]}: no interaction is left of {len(log)} by {dataset.users} users on '
                     f'{dataset.items} items when each user must have {min_user} or more and each item {min_item} '
                     'or more; lower these numbers')
-  return restrict(dataset, rows, 'k_core')
+  return restrict(dataset, kept, 'k_core')
 
 
 def subsample_users(dataset, fraction, seed):

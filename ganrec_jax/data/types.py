@@ -74,26 +74,38 @@ class Catalogue:
     titles: str `[items]`, what a person is shown.
     texts: str `[items]`, what the encoder reads; '' where an item has none.
     phrases: one tuple of whole attribute phrases (tags, genres, brands) an item; () where it has none.
+    vectors: float32 `[items, dim]`, ready features (of images, sounds, another encoder), zeros where an item has none;
+      or None.
 
   Raises:
-    DataError: for repeated ids or columns of other lengths.
+    DataError: for repeated ids, columns of other lengths, vectors that are not finite.
   """
   ids: np.ndarray
   titles: np.ndarray
   texts: np.ndarray
   phrases: tuple[tuple[str, ...], ...]
+  vectors: np.ndarray | None = None
 
   def __post_init__(self):
     n = len(self.ids)
     for name in ('ids', 'titles', 'texts'):
       _check_column(name, getattr(self, name), n, 'U')
     _check(len(self.phrases) == n, f'phrases has {len(self.phrases)} rows where {n} are due')
+    if self.vectors is not None:
+      _check(self.vectors.ndim == 2 and len(self.vectors) == n and self.vectors.dtype == np.float32,
+             f'vectors is {self.vectors.dtype} of shape {self.vectors.shape}, allowed is float32 of shape ({n}, dim)')
+      _check(np.isfinite(self.vectors).all(), 'vectors holds a number that is not finite')
     ids, counts = np.unique(self.ids, return_counts=True)
     if len(ids) < n:
       raise DataError(f'item id {ids[np.argmax(counts)]!r} occurs {counts.max()} times; ids must be unique')
 
   def __len__(self):
     return len(self.ids)
+
+  def take(self, items):
+    """The catalogue of `items`, an index array `[m]`."""
+    return Catalogue(self.ids[items], self.titles[items], self.texts[items], tuple(self.phrases[i] for i in items),
+                     None if self.vectors is None else self.vectors[items])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +136,9 @@ class Dataset:
       row = int(np.argmax(index))
       _check(index[row] < size, f'row {row}, column {name}: index {index[row]}, allowed are 0 to {size - 1}')
     pairs = log.user.astype(np.int64) * self.items + log.item
-    _check(len(np.unique(pairs)) == len(pairs), 'a (user, item) pair occurs more than once; merge duplicates first')
+    if not (pairs[1:] > pairs[:-1]).all():  # sorted pairs, the usual case, need no sorting
+      pairs.sort()
+      _check((pairs[1:] > pairs[:-1]).all(), 'a (user, item) pair occurs more than once; merge duplicates first')
 
   @property
   def users(self):
@@ -144,6 +158,8 @@ class Dataset:
     for words in (self.user_ids, self.catalogue.ids, self.catalogue.titles, self.catalogue.texts):
       digest.update('\x1f'.join(words.tolist()).encode())
     digest.update(repr(self.catalogue.phrases).encode())
+    if self.catalogue.vectors is not None:
+      digest.update(self.catalogue.vectors.tobytes())
     return digest.hexdigest()
 
 

@@ -48,6 +48,8 @@ def prepare(config, given=None):
   dataset, world = _read(config, given)
   if config.data.least_value > 0:
     dataset = clean.at_least(dataset, config.data.least_value)
+  if config.data.most_interactions > 0:
+    dataset = clean.at_most(dataset, config.data.most_interactions)
   if not 0 < config.data.user_share <= 1:
     raise ConfigError(f'data.user_share is {config.data.user_share}; allowed are numbers above 0, up to 1')
   if config.data.user_share < 1:

@@ -45,7 +45,7 @@ def test_a_log_and_its_catalogue(tmp_path):
   assert data.catalogue.phrases == (('spy', 'film'), ())
   assert data.info['rows']['read'] == data.info['rows']['pairs'] == 3 and data.info['simulated'] is False
   assert data.info['catalogue'] == {'rows': 3, 'rows_of_items_without_interaction': 1, 'repeated': 0,
-                                    'items_without_row': 0, 'items_without_text': 0}
+                                    'items_without_row': 0, 'items_without_text': 0, 'titles_cut': 0, 'texts_cut': 0}
 
 
 @pytest.mark.parametrize('form', ['gz', 'tsv', 'parquet', 'folder', 'glob', 'semicolons', 'crlf', 'bom', 'latin-1'])
@@ -195,6 +195,6 @@ def test_the_amazon_tables(real_data):
 
 def test_the_steam_table(real_data):
   data = _load(interactions=str(real_data / 'steam' / 'interactions.csv'))
-  assert data.info['rows'] == {'read': 70_489, 'pairs': 69_888, 'were_merged': 601, 'a_user_id_is_empty': 0,
-                               'an_item_id_is_empty': 0, 'a_value_is_no_number': 0, 'have_the_value_zero': 0}
+  counts = {reason: number for reason, number in data.info['rows'].items() if number}
+  assert counts == {'read': 70_489, 'pairs': 69_888, 'were_merged': 601}
   assert np.isfinite(data.interactions.value).all() and 'Dota 2' in data.catalogue.titles
