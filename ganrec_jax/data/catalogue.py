@@ -94,8 +94,8 @@ def _entries(rows, relation, columns, refuse):
     if identity in entries:
       repeated += 1
       if entries[identity] != entry and refuse:
-        raise DataError(f'{file}, row {row}, column {columns.key}: {identity!r} occurs before with other words; allowed '
-                        'is one row for each item (--config.data.tables.bad_rows=drop keeps the first)')
+        raise DataError(f'{file}, row {row}, column {columns.key}: {identity!r} occurs before with other words; '
+                        'allowed is one row for each item (--config.data.tables.bad_rows=drop keeps the first)')
     entries.setdefault(identity, entry)
     places.setdefault(identity, place)
   return entries, places, repeated
@@ -196,8 +196,8 @@ def _vectors_of_file(path, total, places):
   except (OSError, ValueError, EOFError) as error:
     raise DataError(f'{path}: cannot be read as an array ({error})') from error
   if stored.ndim != 2 or stored.dtype.kind != 'f' or len(stored) != total:
-    raise DataError(f'{path}: {stored.dtype} of shape {stored.shape}; allowed are floats of shape ({total}, dim), a row '
-                    'for each row of the catalogue')
+    raise DataError(f'{path}: {stored.dtype} of shape {stored.shape}; allowed are floats of shape ({total}, dim), a '
+                    'row for each row of the catalogue')
   places = np.array(places)
   rows = np.where(places[:, None] >= 0, stored[np.maximum(places, 0)], 0).astype(np.float32)
   bad = np.flatnonzero(~np.isfinite(rows).all(1))

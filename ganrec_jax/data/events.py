@@ -22,7 +22,7 @@ _SMALLEST, _LARGEST = 1e-30, 1e30  # what float32 can hold, with room for sums
 
 @dataclasses.dataclass(frozen=True)
 class _Reason:
-  """Why a row cannot be used: a name for counts, the column at fault, SQL that is true of such rows, what is allowed."""
+  """Why a row cannot be used: a name to count by, the column at fault, SQL that is true of it, what is allowed."""
   name: str
   column: str
   test: str
@@ -60,32 +60,31 @@ def read(connection, relation, names, kinds, *, merge, refuse, folder=None):
 
 def _judge(connection, relation, names, kinds):
   """Makes the table `log` (user, item, value, time, reason, file) of all rows; returns the `_Reason`s."""
-  user, item = (f'trim({quoted(names[role])})' for role in ('user', 'item'))
   value, event, time = (None if not names[role] else quoted(names[role]) for role in ('value', 'event', 'time'))
-  amount = f'try_cast(trim({value}) as double)' if value else '1.0::double'
-  reasons = [reason for role, column in (('a_user_id', user), ('an_item_id', item)) for reason in (
-    _Reason(f'{role}_is_empty', column, f"coalesce({column}, '') = ''", 'a text that is not empty'),
-    _Reason(f'{role}_is_no_plain_text', column, f'length({column}) > {LONGEST_ID} or contains({column}, chr(0))',
+  made = {role: f'trim({quoted(names[role])})' for role in ('user', 'item')} | {
+    'number': f'try_cast(trim({value}) as double)' if value else '1.0::double', 'weight': '1.0::double',
+    'time': _moment(time) if time else 'null::bigint'}
+  reasons = [reason for role, name in (('user', 'a_user_id'), ('item', 'an_item_id')) for reason in (
+    _Reason(f'{name}_is_empty', names[role], f"coalesce({role}, '') = ''", 'a text that is not empty'),
+    _Reason(f'{name}_is_no_plain_text', names[role], f'length({role}) > {LONGEST_ID} or contains({role}, chr(0))',
             f'up to {LONGEST_ID} characters, NUL is none'))]
   if value:
-    reasons.append(_Reason('a_value_is_no_number', value, f'not coalesce({amount} between 0 and {_LARGEST}, false)',
-                           'finite numbers from 0 on'))
+    reasons.append(_Reason('a_value_is_no_number', names['value'],
+                           f'not coalesce(number between 0 and {_LARGEST}, false)', 'finite numbers from 0 on'))
   if kinds:
     cases = ' '.join(f'when {literal(kind)} then {weight}' for kind, weight in kinds.items())
-    weight = f'(case trim({event}) {cases} end)::double'
-    reasons.append(_Reason('an_event_is_unknown', event, f'{weight} is null', ', '.join(kinds)))
-    amount = f'{amount} * {weight}'
-  moment = _moment(time) if time else 'null::bigint'
+    made['weight'] = f'(case trim({event}) {cases} end)::double'
+    reasons.append(_Reason('an_event_is_unknown', names['event'], 'weight is null', ', '.join(kinds)))
   if time:
-    reasons.append(_Reason('a_time_is_unreadable', time,
-                           f'not coalesce(({moment}) between 0 and {_LATEST}, false)',
+    reasons.append(_Reason('a_time_is_unreadable', names['time'], f'not coalesce(time between 0 and {_LATEST}, false)',
                            'seconds, milliseconds or microseconds since 1970, or ISO 8601, from 1970 to 2100'))
   # A value of zero is no mistake, and no interaction.
-  tests = [*(reason.test for reason in reasons), f'{amount} < {_SMALLEST}']
+  tests = [*(reason.test for reason in reasons), f'number * weight < {_SMALLEST}']
   reason = 'case ' + ' '.join(f'when {test} then {k}' for k, test in enumerate(tests)) + ' end'
+  columns = ', '.join(f'{sql} as {name}' for name, sql in made.items())
   connection.execute(
-    f'create table log as select {user} as user, {item} as item, {amount} as value, {moment} as time, '
-    f'({reason})::utinyint as reason, _file as file from {relation.sql}')
+    f'create table log as select user, item, number * weight as value, time, ({reason})::utinyint as reason, file '
+    f'from (select {columns}, _file as file from {relation.sql})')
   return reasons
 
 
@@ -118,8 +117,8 @@ def _count(connection, relation, reasons, refuse):
     number, row = found.get(k, (0, None))
     counts[reason.name] = number
     if number and refuse:
-      raise DataError(f'{_where(connection, relation, row, reason.column)}; allowed are {reason.allowed} ({number} such '
-                      'rows; --config.data.tables.bad_rows=drop leaves them out)')
+      raise DataError(f'{_where(connection, relation, row, reason.column)}; allowed are {reason.allowed} ({number} '
+                      'such rows; --config.data.tables.bad_rows=drop leaves them out)')
   return counts | {'have_the_value_zero': found.get(len(reasons), (0, None))[0]}
 
 
@@ -127,10 +126,10 @@ def _where(connection, relation, row, column):
   """File, row, column and value of a row of the log, counted from 0 over all files."""
   file, = connection.execute('select file from log where rowid = ?', [row]).fetchone()
   before, = connection.execute('select min(rowid) from log where file = ?', [file]).fetchone()
-  value, = connection.execute(f'select {column} from {relation.sql} limit 1 offset {row}').fetchone()
+  value, = connection.execute(f'select {quoted(column)} from {relation.sql} limit 1 offset {row}').fetchone()
   shown = repr(value if value is None or len(value) < 100 else f'{value[:100]}...')
   name = relation.name if len(relation.files.names) == 1 else file
-  return f'{name}, row {row - before + 1}, column {column.removeprefix("trim(").strip(")").strip(chr(34))}: {shown}'
+  return f'{name}, row {row - before + 1}, column {column}: {shown}'
 
 
 def _ids(connection, role):

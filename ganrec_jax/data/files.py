@@ -1,4 +1,4 @@
-"""Files of tables: which there are, of what kind, whether they stay as they are while read; archives, safely unpacked."""
+"""Files of tables: which there are, of what kind, whether they change while read; archives, unpacked safely."""
 
 import contextlib
 import dataclasses

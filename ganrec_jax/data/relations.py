@@ -77,7 +77,7 @@ def _csv(names, delimiter, encoding, header, quoting):
   columns = [name.strip() for name in header.split(',') if name.strip()]
   mark = literal('"' if quoting else '')
   options = ["filename='_file'", 'skip=0', f'encoding={literal(encoding)}', f'header={str(not columns).lower()}',
-             f'quote={mark}', f'escape={mark}', 'max_line_size=16777216']
+             f'quote={mark}', f'escape={mark}']
   if columns:
     typed = ', '.join(f"{literal(name)}: 'VARCHAR'" for name in columns)
     options += ['auto_detect=false', f'columns={{{typed}}}', f'delim={literal(delimiter or ",")}']
@@ -96,7 +96,7 @@ def _as_text(column, kind):
 
 
 def of_query(connection, database, query, folder, name):
-  """The `Relation` of the answer to `query`, read once into a file `name` in `folder`; nothing is written to `database`.
+  """The `Relation` of the answer to `query`, read once into a file in `folder`; nothing is written to `database`.
 
   Args:
     connection: of DuckDB.

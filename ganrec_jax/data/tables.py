@@ -26,7 +26,7 @@ USUAL = {
   'title': ('title', 'name', 'productname', 'headline'),
 }
 MERGES = ('sum', 'last', 'max')
-_MEMORY = '1GB'  # what DuckDB may hold; the rest lies on disk
+_MEGABYTES = 150  # what DuckDB may hold for each thread; the rest lies on disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +122,8 @@ def load(config, folder=None):
   with tempfile.TemporaryDirectory(prefix='ganrec_jax') as scratch:
     # On disk, so that a log need not fit into memory.
     connection = duckdb.connect(os.path.join(scratch, 'log.duckdb'), config={
-      'preserve_insertion_order': True, 'memory_limit': _MEMORY, 'temp_directory': scratch})
+      'preserve_insertion_order': True, 'memory_limit': f'{_MEGABYTES * (os.cpu_count() or 1)}MB',
+      'temp_directory': scratch})
     try:
       return _load(connection, config, scratch, folder)
     except duckdb.Error as error:
