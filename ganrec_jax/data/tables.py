@@ -11,7 +11,8 @@ import tempfile
 import duckdb
 from absl import logging
 
-from ganrec_jax.data import catalogue, events, relations
+from ganrec_jax import artifacts
+from ganrec_jax.data import catalogue, columns, events, files, relations
 from ganrec_jax.data.types import Dataset
 from ganrec_jax.errors import ConfigError, DataError
 
@@ -109,6 +110,26 @@ class TablesConfig:
     return found
 
 
+def kept(config, folder):
+  """The `Dataset` of `load`, read once: kept in a folder of its own below `folder`, and read anew when a file changes.
+
+  The answer to a query is not kept, since a warehouse does not say when it changes.
+
+  Raises:
+    DataError: as `load` does.
+  """
+  if config.query or config.items_query:
+    return load(config)
+  paths = (config.interactions, *filter(None, (config.items,)))
+  found = [files.find(path) for path in paths]
+  vectors = files.state(config.vectors) if config.vectors.endswith('.npy') else None
+  options = dataclasses.asdict(config) | {name: os.path.abspath(path) for name, path in (
+    ('interactions', config.interactions), ('items', config.items)) if path}
+  place = os.path.join(folder, 'columns', artifacts.digest(options)[:16])
+  state = [[table.names, table.state] for table in found], vectors
+  return columns.cached(place, [options, state], lambda target: load(config, target))
+
+
 def load(config, folder=None):
   """The `Dataset` of one's own tables; `info` says what was read, merged, dropped and ignored.
 
@@ -140,7 +161,7 @@ def _load(connection, config, scratch, folder):
   if kinds and not names['event']:
     raise DataError(f'{log.name}: event_weights are given, but there is no column event among {", ".join(log.columns)}')
   refuse = config.bad_rows == 'refuse'
-  user_ids, item_ids, columns, counts = events.read(connection, log, names, kinds, merge=config.merge, refuse=refuse,
+  user_ids, item_ids, pairs, counts = events.read(connection, log, names, kinds, merge=config.merge, refuse=refuse,
                                                     folder=folder)
   log.files.verify()
   items, more = catalogue.of_ids(item_ids), {}
@@ -152,7 +173,7 @@ def _load(connection, config, scratch, folder):
     if reason not in ('read', 'pairs') and number:
       logging.warning('%s: %d of %d rows %s', log.name, number, counts['read'], reason.replace('_', ' '))
   used = {name for role, name in names.items() if name and (kinds or role != 'event')}
-  return Dataset(columns, items, user_ids, {
+  return Dataset(pairs, items, user_ids, {
     'name': os.path.basename(os.path.normpath(config.interactions)) or 'query', 'simulated': False, 'citation': '',
     'rows': counts, 'columns': {role: name for role, name in names.items() if name in used},
     'ignored_columns': [name for name in log.columns if name not in used], **more})
