@@ -5,15 +5,16 @@ Every row is either used or counted: rows read = rows merged into a pair + rows 
 
 import dataclasses
 import os
+import time as clock
 
 import numpy as np
 
-from ganrec_jax.data.relations import literal, quoted
+from ganrec_jax.data.relations import literal, malformed, quoted
 from ganrec_jax.data.types import Interactions
 from ganrec_jax.errors import DataError
 
 LONGEST_ID = 200  # characters
-_LATEST = 4102444800  # 2100-01-01, later than any event
+_DAY = 86400  # how far clocks and zones may be ahead
 _ISO = (r'^\s*(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*'
         r'(?:[Zz]|UTC|([+-])(\d\d):?(\d\d)?)?)?\s*$')
 _BATCH = 1_000_000
@@ -76,8 +77,9 @@ def _judge(connection, relation, names, kinds):
     made['weight'] = f'(case trim({event}) {cases} end)::double'
     reasons.append(_Reason('an_event_is_unknown', names['event'], 'weight is null', ', '.join(kinds)))
   if time:
-    reasons.append(_Reason('a_time_is_unreadable', names['time'], f'not coalesce(time between 0 and {_LATEST}, false)',
-                           'seconds, milliseconds or microseconds since 1970, or ISO 8601, from 1970 to 2100'))
+    latest = int(clock.time()) + _DAY
+    reasons.append(_Reason('a_time_is_unreadable', names['time'], f'not coalesce(time between 0 and {latest}, false)',
+                           'seconds, milliseconds or microseconds since 1970, or ISO 8601, from 1970 to now'))
   # A value of zero is no mistake, and no interaction.
   tests = [*(reason.test for reason in reasons), f'number * weight < {_SMALLEST}']
   reason = 'case ' + ' '.join(f'when {test} then {k}' for k, test in enumerate(tests)) + ' end'
@@ -110,9 +112,10 @@ def _count(connection, relation, reasons, refuse):
   """
   found = {reason: (number, first) for reason, number, first in connection.execute(
     'select reason, count(*), min(rowid) from log group by reason').fetchall()}
-  counts = {'read': sum(number for number, _ in found.values())}
-  if not counts['read']:
+  if not found:
     raise DataError(f'{relation.name}: holds a header and no row')
+  broken = malformed(connection)
+  counts = {'read': broken + sum(number for number, _ in found.values()), 'have_other_columns': broken}
   for k, reason in enumerate(reasons):
     number, row = found.get(k, (0, None))
     counts[reason.name] = number

@@ -3,6 +3,7 @@
 Every row of the log is either used or counted: rows in = rows merged into a pair + rows dropped, by reason.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -145,12 +146,8 @@ def load(config, folder=None):
     connection = duckdb.connect(os.path.join(scratch, 'log.duckdb'), config={
       'preserve_insertion_order': True, 'memory_limit': f'{_MEGABYTES * (os.cpu_count() or 1)}MB',
       'temp_directory': scratch})
-    try:
+    with contextlib.closing(connection):
       return _load(connection, config, scratch, folder)
-    except duckdb.Error as error:
-      raise DataError(f'{config.interactions or config.query}: {relations.first_words(error)}') from error
-    finally:
-      connection.close()
 
 
 def _load(connection, config, scratch, folder):
@@ -161,13 +158,15 @@ def _load(connection, config, scratch, folder):
   if kinds and not names['event']:
     raise DataError(f'{log.name}: event_weights are given, but there is no column event among {", ".join(log.columns)}')
   refuse = config.bad_rows == 'refuse'
-  user_ids, item_ids, pairs, counts = events.read(connection, log, names, kinds, merge=config.merge, refuse=refuse,
+  with relations.named(log.name):
+    user_ids, item_ids, pairs, counts = events.read(connection, log, names, kinds, merge=config.merge, refuse=refuse,
                                                     folder=folder)
   log.files.verify()
   items, more = catalogue.of_ids(item_ids), {}
   if config.items or config.items_query:
     table = _relation(connection, config, 'items', config.items, config.items_query, scratch)
-    items, more = catalogue.read(connection, table, _catalogue_columns(config, table), item_ids, refuse)
+    with relations.named(table.name):
+      items, more = catalogue.read(connection, table, _catalogue_columns(config, table), item_ids, refuse)
     table.files.verify()
   for reason, number in counts.items():
     if reason not in ('read', 'pairs') and number:
@@ -184,7 +183,7 @@ def _relation(connection, config, name, path, query, scratch):
     return relations.of_query(connection, config.database, query, scratch, name)
   options = {'header': config.header} if name == 'interactions' else {}
   return relations.of_files(connection, path, encoding=config.encoding, delimiter=config.delimiter,
-                            quoting=config.quoting, **options)
+                            quoting=config.quoting, refuse=config.bad_rows == 'refuse', **options)
 
 
 def _plain(name):
