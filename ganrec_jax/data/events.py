@@ -17,7 +17,7 @@ LONGEST_ID = 200  # characters
 _DAY = 86400  # how far clocks and zones may be ahead
 _ISO = (r'^\s*(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*'
         r'(?:[Zz]|UTC|([+-])(\d\d):?(\d\d)?)?)?\s*$')
-_BATCH = 1_000_000
+_BATCH = 250_000
 _SMALLEST, _LARGEST = 1e-30, 1e30  # what float32 can hold, with room for sums
 
 

@@ -28,7 +28,7 @@ USUAL = {
   'title': ('title', 'name', 'productname', 'headline'),
 }
 MERGES = ('sum', 'last', 'max')
-_MEGABYTES = 150  # what DuckDB may hold for each thread; the rest lies on disk
+_MEGABYTES = 100  # what DuckDB may hold for each thread; the rest lies on disk
 
 
 @dataclasses.dataclass(frozen=True)
