@@ -39,6 +39,7 @@ setup(
     extras_require={
         'postgres': ['psycopg[binary]>=3.1,<4'],
         'test': ['hypothesis', 'psycopg[binary]>=3.1,<4', 'pytest', 'scikit-learn', 'scipy'],
+        'beam': ['apache-beam>=2.70,<3'],  # prepares logs on many machines
         'benchmark': ['implicit', 'scikit-learn', 'scipy'],
     },
 )

@@ -78,6 +78,9 @@ def _read(config, given):
     return lastfm.load(config.data.manual_dir or None, os.path.expanduser(config.data.data_dir)), None
   if config.data.source == 'tables':
     from ganrec_jax.data import tables  # imports DuckDB
-    return tables.kept(tables.TablesConfig(**config.data.tables.to_dict()),
-                       os.path.expanduser(config.data.data_dir)), None
+    options = tables.TablesConfig(**config.data.tables.to_dict())
+    if config.data.prepared:
+      from ganrec_jax.data import beam
+      return beam.load(options, config.data.prepared), None
+    return tables.kept(options, os.path.expanduser(config.data.data_dir)), None
   raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm, tables, given')
