@@ -1,7 +1,7 @@
 """The preparation of a log as a Beam pipeline of TFDS: for logs that are too large for one machine.
 
-Workers judge the rows of one file each by the same SQL as `events`, so that they use the same rows for the same reasons;
-Beam gathers the rows of each user, and TFDS keeps a record a user. Every row is used or counted, as there.
+Workers judge the rows of one file each by the SQL of `events`, so they use the same rows for the same reasons; Beam
+gathers the rows of each user, and TFDS keeps a record a user. Every row is used or counted, as there.
 
     from ganrec_jax.data import beam, tables
     config = tables.TablesConfig('gs://bucket/logs/*.parquet', items='items.csv')
@@ -9,8 +9,10 @@ Beam gathers the rows of each user, and TFDS keeps a record a user. Every row is
       '--runner=DataflowRunner', '--project=...', '--region=...', '--temp_location=gs://bucket/temp',
       '--setup_file=./setup.py'])
 
-On Spark: `['--runner=SparkRunner', '--spark_master_url=spark://...']`. Then, anywhere, with `config.data.prepared` as the
-folder: `python -m ganrec_jax.main --config=configs/tables.py:interactions=...,items=... --config.data.prepared=FOLDER`.
+On Spark: `['--runner=SparkRunner', '--spark_master_url=spark://...']`. Then, on any machine:
+
+    python -m ganrec_jax.main --config=configs/tables.py:interactions=...,items=... --config.data.prepared=FOLDER
+
 Needs `pip install 'ganrec_jax[beam]'`; without options it runs on this machine.
 """
 

@@ -1,6 +1,7 @@
 """prepare: reads and checks the log, drops what is too thin, and splits it."""
 
 import dataclasses
+import functools
 import os
 
 import numpy as np
@@ -18,13 +19,13 @@ class Prepared:
   split: Split
   world: sample.World | None
 
-  @property
+  @functools.cached_property
   def histories(self):
     """The training items of each user, a `Ragged` over users, oldest first where there are times."""
     log = self.dataset.interactions.take(self.split.rows('train'))
     return ragged.group(log.user, log.item, self.dataset.users, order=log.time)
 
-  @property
+  @functools.cached_property
   def warm(self):
     """The warm items, int64 `[m]`."""
     return np.flatnonzero(item_masks(self.dataset, self.split)['warm'])
