@@ -11,7 +11,7 @@ from ganrec_jax.data import sample
 from ganrec_jax.evaluation import beyond, ranking
 from ganrec_jax.evaluation.tasks import item_masks, make_tasks, train_counts
 from ganrec_jax.models import blend
-from ganrec_jax.stages.recommend import for_all
+from ganrec_jax.stages.recommend import for_all, knowing
 from ganrec_jax.training import interrupt
 
 
@@ -59,7 +59,9 @@ class Evaluation:
     """Ranks all tasks by a fitted `Model`; in `all` its cold scores are calibrated, or left out as `never_cold`."""
     calibrated, chosen = for_all(self._prepared, model, self._judge)
     self.choices[row] = model.choices | ({'calibration': chosen} if chosen else {})
-    self.add(row, model.score, model.params, skip=('all',))
+    for name, task in self._tasks.items():
+      if name != 'all':
+        self._rank(row, name, model.score, knowing(model.params, task))
     if 'all' in self._tasks:
       self._rank(row, 'all', blend.score_calibrated, calibrated)
       if row == 'no_augmentation' and chosen:

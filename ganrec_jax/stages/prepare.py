@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from ganrec_jax.data import clean, ragged, sample, splits
+from ganrec_jax.data import clean, ragged, sample, split_files, splits
 from ganrec_jax.data.types import Dataset, Split
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation.tasks import item_masks
@@ -56,11 +56,10 @@ def prepare(config, given=None):
     dataset = clean.subsample_users(dataset, config.data.user_share, config.seed)
   dataset = clean.k_core(dataset, config.data.min_user, config.data.min_item)
   if config.data.split_file:
-    dataset, split = splits.read_split(config.data.split_file, dataset)
+    dataset, split = split_files.read_split(config.data.split_file, dataset)
   else:
-    split = splits.make_split(dataset.interactions, dataset.users, dataset.items, kind=config.split.kind,
-                              cold_items=config.split.cold_items, cold_users=config.split.cold_users,
-                              seed=config.seed)
+    split = splits.make_split(dataset.interactions, dataset.users, dataset.items, seed=config.seed,
+                              **config.split.to_dict())
   return Prepared(dataset, split, world)
 
 
