@@ -14,7 +14,7 @@ from ganrec_jax import artifacts
 from ganrec_jax.adversarial import expand
 from ganrec_jax.data import split_files, splits
 from ganrec_jax.errors import ConfigError
-from ganrec_jax.evaluation import table
+from ganrec_jax.evaluation import strata, table
 from ganrec_jax.stages import adversary, encode, recommend, workspace
 from ganrec_jax.stages.evaluate import Evaluation, show_listeners
 from ganrec_jax.stages.prepare import prepare
@@ -144,7 +144,8 @@ def _report(space, prepared, evaluation, timed, told, listeners):
     'wall_seconds': elapsed,
     'dataset': {'users': data.users, 'items': data.items, 'interactions': len(data.interactions), **data.info,
                 'split': splits.describe(prepared.split, data)},
-    'stages': timed.seconds, **told, 'rows': table.records(results, config.seed, resamples)})
+    'stages': timed.seconds, **told, 'rows': table.records(results, config.seed, resamples),
+    'strata': strata.records({row: evaluation.strata[row] for row in results}, config.seed, resamples)})
   words = table.format_table(list(results), list(results['no_augmentation']), results, seed=config.seed,
                              resamples=resamples, simulated=data.info['simulated'])
   lines = [words, *_generated_words(told), '', listeners,

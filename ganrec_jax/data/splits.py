@@ -84,7 +84,7 @@ class SplitConfig:
     if self.valid_from:
       first, second = self.cuts()
       if self.kind != 'temporal':
-        raise ConfigError(f'split.valid_from and test_from are given, but the kind is {self.kind!r}; allowed is temporal')
+        raise ConfigError(f'split.valid_from is {self.valid_from} and the kind {self.kind!r}; allowed is temporal')
       if first >= second:
         raise ConfigError(f'split.valid_from is {self.valid_from}, test_from {self.test_from}; allowed is a test_from '
                           'after valid_from')
@@ -164,7 +164,7 @@ def _move_untrained(log, window, warm):
 
 
 def _cold_user_parts(log, window, user_role, trained_items, order, history):
-  """The parts int8 `[m]` of cold users' rows, the numbers int64 `[m]` of these rows, who can be asked bool `[users]`."""
+  """The parts int8 `[m]` of cold users' rows, these rows int64 `[m]`, and who can be asked bool `[users]`."""
   role = user_role[log.user]
   rows = np.flatnonzero((role > TRAIN) & trained_items[log.item] & (window <= role))
   user, size = log.user[rows], len(user_role)
@@ -251,8 +251,8 @@ def _cuts(log, config):
     for empty, name, what, time in ((log.time.min() >= first, 'valid_from', 'begins', log.time.min()),
                                     (log.time.max() < second, 'test_from', 'ends', log.time.max())):
       if empty:
-        raise DataError(f'split.{name} is {getattr(config, name)}, but the log {what} at {_iso(time)}; a temporal split '
-                        'needs rows before valid_from to train on and rows from test_from on')
+        raise DataError(f'split.{name} is {getattr(config, name)}, but the log {what} at {_iso(time)}; allowed are '
+                        'cuts with rows before valid_from, to train on, and rows from test_from on')
     return first, second
   places = [int((1 - VALID_SHARE - TEST_SHARE) * len(log)), int((1 - TEST_SHARE) * len(log))]
   first, second = np.partition(log.time, places)[places]
@@ -334,8 +334,8 @@ def make_split(interactions, users, items, *, seed, **options):
 def describe(split, dataset):
   """Counts: rows of each part that is there, targets of the task `all`, trained and cold users and items.
 
-  Where the split was made here, `unused` counts the unused rows by `REASONS`, and `windows`, for a temporal one, says of
-  each window when it begins, how many users and items are first seen in it, and the share of its rows that is theirs.
+  Where the split was not read from a file, `unused` counts the unused rows by `REASONS`; `windows`, for a temporal one,
+  says when each begins, how many users and items are first seen in it, and the share of its rows that is theirs.
   """
   log = dataset.interactions
   train = split.rows('train')
