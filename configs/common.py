@@ -92,6 +92,14 @@ def base():
   config.split.cold_items = .2
   # Share of the users that are known by a short history only.
   config.split.cold_users = 0.
+  # Interactions that are known of such a user, at most; never more than half of his.
+  config.split.history = 10
+  # Which of several draws from the same data; a claim needs more than one.
+  config.split.draw = 0
+  # When validation begins in a temporal split, as an ISO 8601 date or time in UTC; '' is after 80% of the log.
+  config.split.valid_from = ''
+  # When test begins, likewise; '' is after 90% of the log.
+  config.split.test_from = ''
 
   config.world = ConfigDict()
   # Listeners of the sample world.

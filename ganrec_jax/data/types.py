@@ -171,12 +171,14 @@ class Split:
   Attributes:
     part: int8 `[n]`, an index into `PARTS` for each interaction.
     in_all: bool `[n]`, whether a held-out row counts as a target of the task `all`.
+    info: what a reader of the results must know of how it was made; see `splits.describe`.
 
   Raises:
     DataError: for codes outside `PARTS`.
   """
   part: np.ndarray
   in_all: np.ndarray
+  info: dict = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     _check_column('part', self.part, len(self.part), 'i')

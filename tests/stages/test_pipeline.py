@@ -17,7 +17,7 @@ from . import worlds
   ('recommender', 'kind', 'forest'), ('recommender', 'dim', 0),
   ('adversarial', 'loss', 'magic'), ('adversarial', 'layers', 0),
   ('expand', 'weights', (0., .1)), ('expand', 'weights', (2.,)), ('expand', 'cold_share', 2.),
-  ('evaluation', 'resamples', 0)])
+  ('split', 'history', 0), ('split', 'valid_from', 'May'), ('evaluation', 'resamples', 0)])
 def test_a_value_out_of_range_is_named(section, field, value, tmp_path):
   config = worlds.config(**{section: {field: value}})
   with pytest.raises(ConfigError, match=field):
