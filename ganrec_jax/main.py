@@ -1,4 +1,4 @@
-"""Flags and dispatch: `python -m ganrec_jax.main --config=configs/music.py[:variant] [--workdir=DIR]`."""
+"""Flags and dispatch: `python -m ganrec_jax.main --config=configs/music.py[:variant] [--workdir=DIR] [--validate]`."""
 
 import logging as std_logging
 import os
@@ -13,6 +13,7 @@ from ganrec_jax.errors import UserError
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'A config file, with :variant where it has some.',
                                           lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory; runs/<config>-<variant> by default.')
+_VALIDATE = flags.DEFINE_bool('validate', False, 'Only look at config and data: print what they are like, train nothing.')
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -49,7 +50,7 @@ def _main(_):
   logging.info('work directory: %s', workdir)
   try:
     with interrupt.graceful():
-      pipeline.run(_CONFIG.value, workdir)
+      (pipeline.validate if _VALIDATE.value else pipeline.run)(_CONFIG.value, workdir)
   except UserError as error:
     return _refuse(error)
   except interrupt.Interrupted as stop:
