@@ -13,7 +13,7 @@ from ganrec_jax.errors import UserError
 _CONFIG = config_flags.DEFINE_config_file('config', None, 'A config file, with :variant where it has some.',
                                           lock_config=True)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory; runs/<config>-<variant> by default.')
-_VALIDATE = flags.DEFINE_bool('validate', False, 'Only look at config and data: print what they are like, train nothing.')
+_VALIDATE = flags.DEFINE_bool('validate', False, 'Only look at config and data; train nothing.')
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from ganrec_jax.data.ragged import Ragged, group
-from ganrec_jax.data.types import Dataset, Split
+from ganrec_jax.data.types import PARTS, Dataset, Split
 from ganrec_jax.errors import DataError
 
 NAMES = ('warm', 'cold', 'all', 'tail', 'sparse', 'cold_user')
@@ -52,7 +52,7 @@ def item_masks(dataset: Dataset, split: Split):
     return there
 
   cold_valid, cold_test = mask(split.rows('cold_valid')), mask(split.rows('cold_test'))
-  warm = mask(np.setdiff1d(np.arange(len(split.part)), split.rows('unused'))) & ~cold_valid & ~cold_test
+  warm = mask(split.rows(*PARTS[1:])) & ~cold_valid & ~cold_test
   items, popularity = np.flatnonzero(warm), train_counts(dataset, split)[1]
   best = np.lexsort((dataset.catalogue.ids[items], -popularity[items]))[:round(.2 * len(items))]
   head = np.zeros(dataset.items, bool)

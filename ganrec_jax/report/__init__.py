@@ -1,1 +1,1 @@
-"""Looking at data before anything is trained: facts, doubts, costs, and how they are told in a terminal and on a page."""
+"""Looking at data before anything is trained: facts, doubts, costs, and how a terminal and a page tell them."""

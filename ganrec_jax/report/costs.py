@@ -15,21 +15,22 @@ SPREAD = 1.5
 
 # Measured on two cores of a CPU server in float32; other numbers of cores are scaled from there.
 _CORES = 2
-_SOLVE = 60e9  # operations a second in products and factorisations of matrices
-_SMALL = 12e9  # operations a second in many small products: ALS rows, small BERTs
-_BERT = 150e9  # operations a second of a large BERT
-_GAN_STEP = .0094  # seconds of one forward and backward pass of 256 rows through two blocks of width 64
+_SOLVE = 180e9  # operations a second in products and factorisations of matrices
+_SMALL = 12e9  # operations a second in many small products, as in ALS
+_TINY = 45e9  # operations a second of a small BERT
+_BERT = 200e9  # operations a second of a large one
+_GAN_STEP = .0062  # seconds of one forward and backward pass of 256 rows through two blocks of width 64
 _PASSES = {'none': 1., 'gradient': 2., 'r1': 2., 'r1_r2': 3.}  # a step of D, with what its penalty adds
 
 # Seconds that do not depend on the size of the data, most of them compilation.
 _START = 5.
-_COMPILE = {'encode none': 2., 'encode pretrained': 12., 'encode trained': 15., 'adapt': 8., 'base': 8., 'gan': 8.,
-            'penalty': 10., 'row': 4., 'network': 15.}
+_COMPILE = {'none': 2., 'pretrained': 6., 'trained': 12., 'adapt': 5., 'base': 6., 'gan': 10., 'penalty': 5., 'row': 6.,
+            'evaluation': 5., 'network': 15.}
 # Bytes that do not: libraries, compiled programs, weights.
 _LIBRARIES, _PROGRAMS, _PRETRAINED = 1.5 * GIB, .5 * GIB, .6 * GIB
 # Matrices of items times items, 4 bytes an entry, that are there at once while the closed form is fitted beside the
 # content kernel and the model without generated data.
-MATRICES = 11
+MATRICES = 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,11 +123,11 @@ def matrix(size):
 def _encode(size, config):
   """Fixed seconds and seconds of work: training and adapting a BERT, encoding, and the content kernel."""
   encoder = config.encoder
-  fixed, work = _COMPILE[f'encode {encoder.kind}'], 2. * size.items ** 2 * 600 / _SOLVE
+  fixed, work = _COMPILE[encoder.kind], 2. * size.items ** 2 * 600 / _SOLVE
   if encoder.kind == 'none' or not size.tokens:
     return fixed, work
   shape = bert.VARIANTS['tiny' if encoder.kind == 'trained' else 'minilm-l6']
-  speed = _SMALL if encoder.kind == 'trained' else _BERT / 10
+  speed = _TINY if encoder.kind == 'trained' else _BERT
   token = 2. * shape.layers * (4 * shape.dim ** 2 + 2 * shape.dim * shape.hidden)
   texts = size.items + (size.users if config.adversarial.design == 'interaction' else 0)
   work += token * size.tokens * texts / speed
@@ -163,7 +164,7 @@ def _closed_form(size, config, rows):
 def _evaluate(size, config, rows):
   """Likewise for full ranking: on validation for each weight, on test once a row."""
   ranked = 2. * size.users * size.items ** 2 * size.tasks / _SOLVE
-  return _COMPILE['row'], ranked * (2 + rows * (len(config.expand.weights) + 2))
+  return _COMPILE['evaluation'], ranked * (2 + rows * (len(config.expand.weights) + 2))
 
 
 def _network(size, config, rows):

@@ -3,11 +3,12 @@
 import dataclasses
 
 from ganrec_jax.report import costs
-from ganrec_jax.report.telling import day, gib, number, percent, plain
+from ganrec_jax.report.telling import day, memory, number, percent, plain
 
 FEW_USERS = 20  # of a task: with fewer, its interval says little
+# Shares of the items, of the interactions, or of the texts above which something is doubtful.
 LITTLE_TEXT = .5
-CONCENTRATED = .5  # share of the interactions
+CONCENTRATED = .5
 CUT = .1
 REPEATED_TITLES, REPEATED_TEXTS = .02, .2
 BROKEN = .005
@@ -35,10 +36,11 @@ def _evaluation(facts):
     if test < FEW_USERS:
       yield Doubt('few test users', f'the task {task} has {number(test, "user")} on test',
                   'its figures will say little; bring more data, lower --config.data.min_user, or read the other tasks')
-  dropped = sum(counts.get('interactions', 0) for counts in facts.info.get('dropped', {}).values())
+  notes = facts.info.get('dropped', {})
+  dropped = sum(notes.get(reason, {}).get('interactions', 0) for reason in ('least_value', 'k_core'))
   if dropped > DROPPED * (dropped + facts.interactions):
     yield Doubt('most was dropped', f'{percent(dropped / (dropped + facts.interactions))} of the interactions were '
-                'dropped by filters', 'lower --config.data.min_user, min_item or least_value if that is not wanted')
+                'dropped as too few or too low', 'lower --config.data.min_user, min_item or least_value if that is not wanted')
 
 
 def _activity(facts):
@@ -98,7 +100,7 @@ def _texts(facts, config):
   count, example, most = texts.repeated_titles
   if count > REPEATED_TITLES * items:
     yield Doubt('repeated titles', f'{number(count, "item")} share a title with others, {plain(example, 40)!r} '
-                f'{most} times', 'if these are variants of one thing, give them one item id: its history is longer then')
+                f'{most} times', 'variants of one thing are better one item: its history is longer then')
   if texts.repeated_texts > REPEATED_TEXTS * items:
     yield Doubt('repeated texts', f'{number(texts.repeated_texts, "item")} share their text with others',
                 'words that many items share tell them apart poorly; add what is particular to each')
@@ -117,7 +119,7 @@ def _machine(facts):
   low, _ = costs.span(facts.cost.total_bytes)
   if facts.cost.total_bytes > facts.memory:
     name, share = costs.dominant(facts.cost.bytes)
-    yield Doubt('memory', f'the run may need {gib(low)} or more, this machine has {gib(facts.memory)}; '
+    yield Doubt('memory', f'the run may need {memory(low)} or more, this machine has {memory(facts.memory)}; '
                 f'{percent(share)} of it is: {name}',
                 'raise --config.data.min_item so that fewer items remain (memory grows with their square), take a '
                 'share of the users with --config.data.user_share, or a larger machine')

@@ -6,6 +6,7 @@ import numpy as np
 
 from ganrec_jax.data import splits
 from ganrec_jax.data.types import PARTS
+from ganrec_jax.errors import DataError
 from ganrec_jax.evaluation import leaks
 from ganrec_jax.evaluation.tasks import NAMES, make_tasks
 from ganrec_jax.report import costs, texts
@@ -73,7 +74,7 @@ class Values:
     distinct: how many different values there are.
     stars: whether they look like ratings: a few steps from at most 1 to 5 or 10.
     low: the share of the values in the lower half of that scale.
-    edges: the values themselves where they are few, else the edges of even bins on a log scale.
+    edges: the values themselves where they are few, else the edges of bins that are even on a log scale.
     counts: interactions of each value or bin.
   """
   least: float
@@ -150,9 +151,11 @@ def find(prepared, config, today, machine):
 
   Raises:
     LeakError: where training would see what is held out.
-    DataError: where the split has a target that is no candidate, or the encoder's tokenizer cannot be found.
+    DataError: where the split has nothing to train on or a target that is no candidate, or where the encoder's
+      tokenizer cannot be found.
   """
-  data, split, log = prepared.dataset, prepared.split, prepared.dataset.interactions
+  data, log = prepared.dataset, prepared.dataset.interactions
+  pairs = check_leaks(prepared)
   words = texts.find(data.catalogue, prepared.warm, config)
   return Facts(
     info=data.info, users=data.users, items=data.items, interactions=len(log),
@@ -160,7 +163,7 @@ def find(prepared, config, today, machine):
     by_item=activity(np.bincount(log.item, minlength=data.items)),
     times=None if log.time is None else times(log.time, today), values=values(log.value), texts=words,
     rows=sample_rows(prepared, config.seed), split=_split(prepared, config), tasks=_tasks(prepared, config),
-    training_pairs=check_leaks(prepared), mixed_ids=_mixed(data),
+    training_pairs=pairs, mixed_ids=_mixed(data),
     cost=costs.estimate(costs.sizes(prepared, config, words.tokens), config, machine), memory=machine.memory,
     today=today)
 
@@ -179,7 +182,7 @@ def activity(counts):
       classes.append((least, most, float(inside.mean()), float(ordered[inside].sum() / total)))
   ranks = np.unique(np.geomspace(1, number, min(number, _POINTS)).round().astype(int))
   # Without the upper twentieth nobody raises the bar that he is measured by.
-  heavy = (ordered >= 100) & (ordered > 10 * ordered[int(np.ceil(.05 * number)):][:1].max(initial=1))
+  heavy = (ordered >= 100) & (ordered > 10 * ordered[min(int(np.ceil(.05 * number)), number - 1)])
   return Activity(number, int(ordered[-1]), float(np.median(ordered)), total / number, int(ordered[0]), tuple(classes),
                   {share: float(running[max(1, round(share * number)) - 1] / total) for share in SHARES},
                   (tuple(ranks.tolist()), tuple(ordered[ranks - 1].tolist())),
@@ -189,9 +192,12 @@ def activity(counts):
 def times(time, today):
   """The `Times` of the column `time` int64 `[n]`."""
   first, last = int(time.min()), int(time.max())
-  counts, edges = np.histogram(time, bins=_BINS if last > first else 1, range=(first, max(last, first + 1)))
-  return Times(first, last, len(np.unique(time)), int((time > today).sum()), int((time < 631152000).sum()),
-               tuple(edges.tolist()), tuple(counts.tolist()))
+  # Counted from the first one: floats cannot tell large times apart.
+  counts, edges = np.histogram(time - first, bins=_BINS if last > first else 1, range=(0, max(last - first, 1)))
+  # Sorting is much faster here than np.unique, which NumPy 2 does by hashing.
+  distinct = 1 + int(np.count_nonzero(np.diff(np.sort(time))))
+  return Times(first, last, distinct, int((time > today).sum()), int((time < 631152000).sum()),
+               tuple((first + edges).tolist()), tuple(counts.tolist()))
 
 
 def values(value):
@@ -202,8 +208,10 @@ def values(value):
   low = float(counts[found <= most / 2].sum() / len(value)) if stars else 0.
   edges = found
   if len(found) > _FEW_VALUES:
-    edges = np.geomspace(least, most, 31)
-    counts = np.bincount(np.clip(np.searchsorted(edges, found, 'right') - 1, 0, 29), counts, 30).astype(int)
+    whole = (found == np.floor(found)).all()
+    edges = np.unique(np.geomspace(least, most + 1, 31).round()) if whole else np.geomspace(least, most, 31)
+    bins = len(edges) - 1
+    counts = np.bincount(np.clip(np.searchsorted(edges, found, 'right') - 1, 0, bins - 1), counts, bins).astype(int)
   return Values(least, float(np.median(value)), most, len(found), stars, low, tuple(edges.tolist()),
                 tuple(counts.tolist()))
 
@@ -224,8 +232,11 @@ def check_leaks(prepared):
 
   Raises:
     LeakError: where one of them is held out.
+    DataError: where there are none.
   """
   histories = prepared.histories
+  if not len(histories.values):
+    raise DataError('the split has no row of the part train; allowed are splits with something to train on')
   users = np.repeat(np.arange(len(histories)), histories.lengths)
   leaks.check(prepared.dataset, prepared.split, {'training pairs': (users, histories.values)},
               {'warm items': prepared.warm}, {'training users': np.flatnonzero(histories.lengths)})

@@ -15,7 +15,7 @@ body { margin: 0 auto; max-width: 54rem; padding: 1rem; background: var(--paper)
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; border-bottom: 1px solid var(--line); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .5rem; margin: 1rem 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(7.5rem, 1fr)); gap: .5rem; margin: 1rem 0; }
 .tile { background: var(--card); border-radius: .5rem; padding: .6rem .8rem; }
 .tile b { display: block; font-size: 1.25rem; }
 .tile span { color: var(--soft); font-size: .875rem; }
@@ -29,11 +29,14 @@ dl { display: grid; grid-template-columns: minmax(7rem, 12rem) 1fr; gap: .25rem 
 dt { color: var(--soft); }
 dd { margin: 0; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; overflow-wrap: normal; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; }
+th, td { text-align: left; vertical-align: top; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; }
-td.number, th.number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-figure { margin: 1rem 0; }
+.short { white-space: nowrap; }
+.middling { min-width: 9rem; }
+.long { min-width: 14rem; overflow-wrap: anywhere; }
+.number { text-align: right; font-variant-numeric: tabular-nums; }
+figure { margin: 1rem 0; max-width: 40rem; }
 img { width: 100%; height: auto; display: block; }
 figcaption, footer { color: var(--soft); font-size: .875rem; }
 @media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }
@@ -108,7 +111,8 @@ def _section(section, plots):
 
 
 def _cell(tag, column, text, section):
-  return f'<{tag}{" class=number" * (column in section.numeric)}>{_escaped(text)}</{tag}>'
+  width = 'short' if len(text) <= 12 else 'middling' if len(text) <= 40 else 'long'
+  return f'<{tag} class="{width}{" number" * (column in section.numeric)}">{_escaped(text)}</{tag}>'
 
 
 def _figure(name, light, dark):

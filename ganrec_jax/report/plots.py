@@ -1,14 +1,16 @@
 """The plots of a report as SVG, drawn once and coloured for a light and for a dark page."""
 
-import datetime
 import io
 
 import numpy as np
 
+from ganrec_jax.report.telling import day, moment
+
 # Colours of the light page and of the dark one: ink, grid, and two hues that differ in lightness too.
 LIGHT = {'ink': '#3b3f46', 'grid': '#d9dce1', 'first': '#1f6fb2', 'second': '#d9731a'}
 DARK = {'ink': '#c9ced6', 'grid': '#3a3f47', 'first': '#6db3f2', 'second': '#f0a35e'}
-_SIZE = (6.4, 3.0)  # inches; the letters are as large on a phone as the page's
+_SIZE = (5.2, 2.9)  # inches; small, so that the letters can be read on a phone
+_PLACE = (.16, .19, .81, .77)  # of the axes: left, bottom, width, height; a layout engine takes half a second
 
 
 def draw(facts):
@@ -22,13 +24,14 @@ def draw(facts):
 def _both(make, facts):
   import matplotlib  # takes a second
   from matplotlib.figure import Figure
-  settings = {'svg.hashsalt': 'report', 'svg.fonttype': 'path', 'font.size': 11, 'axes.spines.top': False,
-              'axes.spines.right': False, 'axes.axisbelow': True, 'axes.edgecolor': LIGHT['ink'],
-              'axes.labelcolor': LIGHT['ink'], 'text.color': LIGHT['ink'], 'xtick.color': LIGHT['ink'],
-              'ytick.color': LIGHT['ink'], 'grid.color': LIGHT['grid'], 'legend.frameon': False}
+  inks = ('axes.edgecolor', 'axes.labelcolor', 'text.color', 'xtick.color', 'ytick.color')
+  settings = dict.fromkeys(inks, LIGHT['ink']) | {
+    'svg.hashsalt': 'report', 'svg.fonttype': 'path', 'font.size': 11, 'axes.spines.top': False,
+    'axes.spines.right': False, 'axes.formatter.limits': (-4, 6), 'axes.axisbelow': True, 'legend.frameon': False,
+    'grid.color': LIGHT['grid']}
   with matplotlib.rc_context(settings):
-    figure = Figure(_SIZE, layout='constrained')
-    axes = figure.subplots()
+    figure = Figure(_SIZE)
+    axes = figure.add_axes(_PLACE)
     make(axes, facts)
     axes.grid(True, which='major', axis='both' if make is _activity else 'y')
     written = io.StringIO()
@@ -50,22 +53,21 @@ def _activity(axes, facts):
 
 
 def _times(axes, facts):
-  edges = np.array([datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=edge) for edge in facts.times.edges])
-  axes.stairs(facts.times.counts, edges, fill=True, color=LIGHT['first'])
-  axes.xaxis.set_major_locator(_dates().AutoDateLocator(maxticks=6))
-  axes.xaxis.set_major_formatter(_dates().ConciseDateFormatter(axes.xaxis.get_major_locator()))
+  times = facts.times
+  axes.stairs(times.counts, times.edges, fill=True, color=LIGHT['first'])
+  ticks = np.linspace(times.first, times.last, 4)
+  brief = times.last - times.first < 4 * 86400
+  labels = axes.set_xticks(ticks, [moment(tick)[5:] if brief else day(tick) for tick in ticks])
+  labels[0].label1.set_horizontalalignment('left')
+  labels[-1].label1.set_horizontalalignment('right')
   axes.set_ylabel('interactions')
-
-
-def _dates():
-  from matplotlib import dates
-  return dates
 
 
 def _words(axes, facts):
   axes.stairs(facts.texts.counts, facts.texts.edges, fill=True, color=LIGHT['second'])
-  axes.set_xscale('log')
-  _plain_ticks(axes)
+  if facts.texts.most > 100:
+    axes.set_xscale('log')
+    _plain_ticks(axes)
   axes.set_xlabel('words of a text')
   axes.set_ylabel('items')
 

@@ -3,7 +3,7 @@
 import dataclasses
 
 from ganrec_jax.report import costs
-from ganrec_jax.report.telling import day, gib, minutes, number, percent, plain
+from ganrec_jax.report.telling import day, duration, memory, number, percent, plain, span
 
 _WORDS = 12  # of a sample row's text
 _LISTED = 12  # entries of a list that is shown
@@ -57,11 +57,15 @@ def _glance(facts):
 
 
 def _samples(facts):
+  timed = facts.times is not None
+
   def cells(row):
-    text = ' '.join(plain(row.text).split()[:_WORDS])
-    return (plain(row.user, 24), plain(row.title, 40), f'{row.value:g}', '' if row.time is None else day(row.time),
-            row.part, plain(text, 90) or '(no text)')
-  header = ('user', 'title', 'value', 'time', 'part', 'first words of the text')
+    text = plain(row.text)
+    first = ' '.join(text.split()[:_WORDS])
+    first += ' …' * (first != text)
+    return (plain(row.user, 24), plain(row.title, 40), f'{row.value:g}', *((day(row.time),) if timed else ()),
+            row.part, plain(first, 90) or '(no text)')
+  header = ('user', 'title', 'value', *(('time',) if timed else ()), 'part', 'first words of the text')
   return Section(f'{number(len(facts.rows), "row")} as they will be read', header=header,
                  rows=tuple(cells(row) for row in facts.rows), numeric=(2,))
 
@@ -98,8 +102,8 @@ def _activity(facts):
   lines = []
   for kind, found in (('user', facts.by_user), ('item', facts.by_item)):
     lines.append((f'{kind}s', f'{found.least:,} to {found.most:,} interactions, {found.median:g} in the middle, '
-                  f'{found.mean:.1f} on average; the first {percent(.01)}, {percent(.1)}, {percent(.5)} of them have '
-                  + ', '.join(percent(share) for share in found.top.values())))
+                  f'{found.mean:.1f} on average; of the log the most active '
+                  + ', '.join(f'{part:.0%} have {percent(share)}' for part, share in found.top.items())))
   classes = {kind: {least: (most, share, part) for least, most, share, part in found.classes}
              for kind, found in (('user', facts.by_user), ('item', facts.by_item))}
   rows = []
@@ -157,14 +161,15 @@ def _split(facts):
 
 def _cost(facts):
   cost = facts.cost
-  time, memory = costs.span(cost.total_seconds), costs.span(cost.total_bytes)
   slow, slow_share = costs.dominant(cost.seconds)
   large, large_share = costs.dominant(cost.bytes)
-  lines = (('estimate', f'about {minutes(time[0])} to {minutes(time[1])}, {gib(memory[0])} to {gib(memory[1])} on this '
-            f"machine's {number(cost.cores, 'core')} ({gib(facts.memory)})"),
+  time, size = (span(*costs.span(total), tell) for total, tell in (
+    (cost.total_seconds, duration), (cost.total_bytes, memory)))
+  lines = (('estimate', f"about {time}, {size} of memory on this machine's {number(cost.cores, 'core')} and "
+            f'{memory(facts.memory)}; part of the time is compilation, which a second run of this kind is spared'),
            ('longest', f'{slow}, {percent(slow_share)} of the time'),
            ('largest', f'{large}, {percent(large_share)} of the memory'),
            ('item-item', f'one matrix of {facts.items:,} by {facts.items:,} items is '
-            f'{gib(4. * facts.items ** 2)}; about {costs.MATRICES} are there at once'))
+            f'{memory(4. * facts.items ** 2)}; about {costs.MATRICES} are there at once'))
   return Section('What a run will take', lines, ('part', 'seconds'),
                  tuple((part, f'{seconds:,.0f}') for part, seconds in cost.seconds.items()), numeric=(1,))

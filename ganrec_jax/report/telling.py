@@ -1,4 +1,4 @@
-"""Numbers, days and strangers' words as people read them; what comes from data can neither steer a terminal nor a page."""
+"""Numbers, days and strangers' words as people read them; nothing in data steers a terminal or a page."""
 
 import datetime
 import re
@@ -21,25 +21,41 @@ def percent(share):
   return f'{share:.1%}' if 0 < share < .0995 else f'{share:.0%}'
 
 
-def day(seconds):
-  """'2005-01-31', UTC, of seconds since 1970."""
+def moment(seconds):
+  """'2005-01-31 23:59', UTC, of seconds since 1970; the number itself where no calendar reaches."""
   try:
-    return str((datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(seconds))).date())
+    return f'{datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=int(seconds)):%Y-%m-%d %H:%M}'
   except OverflowError:
-    return f'{seconds} seconds'
+    return f'{int(seconds)} s'
 
 
-def gib(number_of_bytes):
-  """'2.1 GiB'."""
-  return f'{number_of_bytes / 2**30:.1f} GiB' if number_of_bytes < 10 * 2**30 else f'{number_of_bytes / 2**30:,.0f} GiB'
+def day(seconds):
+  """'2005-01-31', likewise."""
+  return moment(seconds).removesuffix(' s').split()[0]
 
 
-def minutes(seconds):
-  """'40 seconds', '3 minutes', '5 hours'."""
-  for size, noun in ((3600 * 24, 'day'), (3600, 'hour'), (60, 'minute')):
-    if seconds >= 1.5 * size:
-      return number(round(seconds / size), noun)
-  return number(max(5, round(seconds / 5) * 5), 'second')
+def memory(number_of_bytes):
+  """'35 MiB', '2.1 GiB', '38 GiB'."""
+  size, unit = next((found for found in _MEMORY if number_of_bytes >= found[0]), _MEMORY[-1])
+  count = number_of_bytes / size
+  return f'{count:.1f} {unit}' if count < 9.95 else f'{count:,.0f} {unit}'
+
+
+def duration(seconds):
+  """'40 seconds', '3 minutes', '5 hours'; up to two of a unit are told by the next smaller one."""
+  size, unit = next(found for found in _DURATION if seconds >= 2 * found[0] or found is _DURATION[-1])
+  count = seconds / size
+  return f'{max(10, 10 * round(count / 10)) if size == 1 else round(count):,} {unit}'
+
+
+def span(low, high, tell):
+  """'2 to 4 minutes' of two numbers told by `memory` or `duration`; the unit is said once where it is the same."""
+  (few, unit), (many, other) = (tell(x).split() for x in (low, high))
+  return f'{few} {unit} to {many} {other}' if unit != other else f'{few} to {many} {other}'
+
+
+_MEMORY = ((2**40, 'TiB'), (2**30, 'GiB'), (2**20, 'MiB'))
+_DURATION = ((86400, 'days'), (3600, 'hours'), (60, 'minutes'), (1, 'seconds'))
 
 
 def plain(text, length=None):

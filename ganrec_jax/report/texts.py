@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import re
 
 import numpy as np
 
@@ -15,6 +16,7 @@ _LANGUAGE_TEXTS, _TOKEN_TEXTS = 300, 1000
 _READ_CHARACTERS = 1000
 # The classifier's probability below which a text counts as unclear; short texts fall below it by themselves.
 _SURE = .7
+_WORD = re.compile(r'[^\W\d_]{2}')
 _SAMPLE = 0x7e87  # the purpose of the draws
 # What UTF-8 looks like where it was read as Latin-1, and what is left of bytes that were not understood.
 _BROKEN = ('\ufffd', 'Ã©', 'Ã¨', 'Ã¼', 'Ã¶', 'Ã¤', 'Ã³', 'Ã±', 'Ã¡', 'Ã­', 'â€')
@@ -25,7 +27,7 @@ class Texts:
   """The words of a catalogue.
 
   Attributes:
-    share: of the items with a text.
+    share: of the items with a text that holds a word, and more than the item's id.
     phrase_share: of the items with phrases.
     edges, counts: a histogram of the numbers of words, of the items with a text.
     median, most: words of a text, of these items.
@@ -62,7 +64,7 @@ def find(catalogue, warm, config):
   Raises:
     DataError: where the pretrained encoder that the config asks for is not there.
   """
-  there = catalogue.texts != ''
+  there = np.fromiter(map(_says_something, catalogue.texts.tolist(), catalogue.ids.tolist()), bool, len(catalogue))
   # Words are counted by blanks; a language without them counts its sentences.
   words = np.strings.count(catalogue.texts[there], ' ') + 1
   most = int(words.max(initial=0))
@@ -75,6 +77,10 @@ def find(catalogue, warm, config):
     float(there.mean()), sum(map(bool, catalogue.phrases)) / len(there), tuple(edges.tolist()), tuple(counts.tolist()),
     float(np.median(words)) if len(words) else 0., most, tokens, cut, long, limit, languages(some), len(some),
     _repeated_titles(catalogue.titles), int(_repeats(catalogue.texts[there])[0].sum()), _broken(catalogue))
+
+
+def _says_something(text, identity):
+  return _WORD.search(text) is not None and (text != identity or ' ' in text)
 
 
 def _draw(candidates, number):

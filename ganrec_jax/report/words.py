@@ -30,7 +30,8 @@ def _table(section):
   for row in rows:
     cells = (cell.rjust(width) if k in section.numeric else cell.ljust(width)
              for k, (cell, width) in enumerate(zip(row, widths, strict=True)))
-    yield '  '.join(cells)[:_WIDTH].rstrip()
+    line = '  '.join(cells).rstrip()
+    yield line if len(line) <= _WIDTH else line[:_WIDTH - 1] + '…'
 
 
 def _doubts(doubts):
