@@ -40,7 +40,7 @@ def _evaluation(facts):
   dropped = sum(notes.get(reason, {}).get('interactions', 0) for reason in ('least_value', 'k_core'))
   if dropped > DROPPED * (dropped + facts.interactions):
     yield Doubt('most was dropped', f'{percent(dropped / (dropped + facts.interactions))} of the interactions were '
-                'dropped as too few or too low', 'lower --config.data.min_user, min_item or least_value if that is not wanted')
+                'dropped as too few or too low', 'lower --config.data.min_user, min_item or least_value to keep more')
 
 
 def _activity(facts):

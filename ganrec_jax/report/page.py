@@ -39,8 +39,13 @@ th { color: var(--soft); font-weight: 600; }
 figure { margin: 1rem 0; max-width: 40rem; }
 img { width: 100%; height: auto; display: block; }
 figcaption, footer { color: var(--soft); font-size: .875rem; }
-@media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; } }
+@media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }
+  .stack th { display: none; }
+  .stack tr { display: block; padding: .5rem 0; border-bottom: 1px solid var(--line); }
+  .stack td { display: block; text-align: left; padding: 0; border: 0; white-space: normal; }
+  .stack td::before { content: attr(data-label) ' '; color: var(--soft); } }
 """
+_SHORT, _LONG = 12, 40  # letters of a cell
 _CAPTIONS = {
   'activity': 'Interactions of users and of items, the most active first; both axes are logarithmic.',
   'times': 'Interactions over time.', 'words': 'Items by the length of their texts.',
@@ -103,16 +108,18 @@ def _section(section, plots):
   for name in section.plots:
     yield _figure(name, *plots[name])
   if section.rows:
-    yield '<div class="wide"><table>'
-    yield '<tr>' + ''.join(_cell('th', k, cell, section) for k, cell in enumerate(section.header)) + '</tr>'
-    for row in section.rows:
-      yield '<tr>' + ''.join(_cell('td', k, cell, section) for k, cell in enumerate(row)) + '</tr>'
+    # On a phone the rows of a wide table stand under one another, each cell with its heading.
+    stack = any(len(cell) > _LONG for row in section.rows for cell in row)
+    yield f'<div class="wide"><table{" class=stack" * stack}>'
+    for tag, row in (('th', section.header), *(('td', row) for row in section.rows)):
+      yield '<tr>' + ''.join(_cell(tag, k, cell, section) for k, cell in enumerate(row)) + '</tr>'
     yield '</table></div>'
 
 
 def _cell(tag, column, text, section):
-  width = 'short' if len(text) <= 12 else 'middling' if len(text) <= 40 else 'long'
-  return f'<{tag} class="{width}{" number" * (column in section.numeric)}">{_escaped(text)}</{tag}>'
+  width = 'short' if len(text) <= _SHORT else 'middling' if len(text) <= _LONG else 'long'
+  label = f' data-label="{_escaped(section.header[column])}"' * (tag == 'td')
+  return f'<{tag} class="{width}{" number" * (column in section.numeric)}"{label}>{_escaped(text)}</{tag}>'
 
 
 def _figure(name, light, dark):

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 
+from ganrec_jax.report import texts
 from ganrec_jax.report.telling import day, moment
 
 # Colours of the light page and of the dark one: ink, grid, and two hues that differ in lightness too.
@@ -47,6 +48,8 @@ def _activity(axes, facts):
   for kind, found, colour, style in (('users', facts.by_user, 'first', '-'), ('items', facts.by_item, 'second', '--')):
     axes.loglog(*found.curve, style, color=LIGHT[colour], label=kind, linewidth=2,
                 marker='o' if found.number < 3 else '')
+  _plain_ticks(axes.xaxis)
+  _plain_ticks(axes.yaxis)
   axes.set_xlabel('rank, the most active first')
   axes.set_ylabel('interactions')
   axes.legend()
@@ -55,7 +58,7 @@ def _activity(axes, facts):
 def _times(axes, facts):
   times = facts.times
   axes.stairs(times.counts, times.edges, fill=True, color=LIGHT['first'])
-  ticks = np.linspace(times.first, times.last, 4)
+  ticks = np.linspace(times.first, times.last, 3)
   brief = times.last - times.first < 4 * 86400
   labels = axes.set_xticks(ticks, [moment(tick)[5:] if brief else day(tick) for tick in ticks])
   labels[0].label1.set_horizontalalignment('left')
@@ -65,9 +68,9 @@ def _times(axes, facts):
 
 def _words(axes, facts):
   axes.stairs(facts.texts.counts, facts.texts.edges, fill=True, color=LIGHT['second'])
-  if facts.texts.most > 100:
+  if facts.texts.most > texts.EVEN:
     axes.set_xscale('log')
-    _plain_ticks(axes)
+    _plain_ticks(axes.xaxis)
   axes.set_xlabel('words of a text')
   axes.set_ylabel('items')
 
@@ -82,12 +85,12 @@ def _values(axes, facts):
   else:
     axes.stairs(found.counts, found.edges, fill=True, color=LIGHT['first'])
     axes.set_xscale('log')
-    _plain_ticks(axes)
+    _plain_ticks(axes.xaxis)
   axes.set_xlabel('value')
   axes.set_ylabel('interactions')
 
 
-def _plain_ticks(axes):
+def _plain_ticks(axis):
   """1, 10, 1,000 instead of powers on a log axis."""
-  axes.xaxis.set_major_formatter(lambda value, _: f'{value:,.10g}')
-  axes.xaxis.set_minor_formatter('')
+  axis.set_major_formatter(lambda value, _: f'{value:,.10g}')
+  axis.set_minor_formatter('')

@@ -83,7 +83,7 @@ def _note(key, value):
   if isinstance(value, dict) and any(isinstance(part, dict) for part in value.values()):
     for name, part in value.items():
       yield from _note(f'{key}.{name}', part)
-  elif value not in ('', None, [], (), {}):
+  elif value is not None and not (isinstance(value, str | list | tuple | set | dict) and not value):
     yield _MEANINGS.get(key, plain(key.replace('_', ' ').replace('.', ', '))), _shown(value)
 
 

@@ -11,6 +11,8 @@ from ganrec_jax.encoding import tokenizer, weights
 from ganrec_jax.models import bert
 
 UNCLEAR = 'unclear'
+EVEN = 100  # words up to which the bins of the histogram are even; beyond they are even on a log scale
+_BINS = 30
 # Texts that are read for languages and tokens; whole catalogues are counted, not read.
 _LANGUAGE_TEXTS, _TOKEN_TEXTS = 300, 1000
 _READ_CHARACTERS = 1000
@@ -29,7 +31,7 @@ class Texts:
   Attributes:
     share: of the items with a text that holds a word, and more than the item's id.
     phrase_share: of the items with phrases.
-    edges, counts: a histogram of the numbers of words, of the items with a text.
+    edges, counts: a histogram of the numbers of words, see `EVEN`, of the items with a text.
     median, most: words of a text, of these items.
     tokens: mean tokens of a text as the encoder will read it, cut; 0 without an encoder.
     cut: share of the texts that the encoder cuts.
@@ -68,7 +70,9 @@ def find(catalogue, warm, config):
   # Words are counted by blanks; a language without them counts its sentences.
   words = np.strings.count(catalogue.texts[there], ' ') + 1
   most = int(words.max(initial=0))
-  edges = np.unique(np.geomspace(1, max(most, 2) + 1, 31).round().astype(int))
+  step = max(1, -(-most // _BINS))
+  edges = np.arange(1, most + 1 + step, step) if most <= EVEN else np.unique(
+    np.geomspace(1, most + 1, _BINS + 1).round().astype(int))
   counts = np.histogram(words, edges)[0]
   drawn = _draw(np.flatnonzero(there), _LANGUAGE_TEXTS)
   some = [str(text)[:_READ_CHARACTERS] for text in catalogue.texts[drawn]]

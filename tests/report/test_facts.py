@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganrec_jax.data import splits
@@ -27,6 +27,7 @@ def test_activity_of_a_few_counts_by_hand():
   assert found.curve == ((1, 2, 3, 5), (11, 4, 2, 1))
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 3_000_000), min_size=1, max_size=60))
 def test_classes_hold_everybody_and_every_interaction(counts):
   found = facts.activity(np.array(counts))
@@ -35,7 +36,8 @@ def test_classes_hold_everybody_and_every_interaction(counts):
   for least, most, share, part in found.classes:
     inside = [count for count in counts if least <= count and (most is None or count <= most)]
     assert share == pytest.approx(len(inside) / len(counts)) and part == pytest.approx(sum(inside) / sum(counts))
-  assert list(found.top.values()) == sorted(found.top.values()) and found.top[.5] >= .5
+  for share, part in found.top.items():
+    assert part == pytest.approx(sum(sorted(counts)[-max(1, round(share * len(counts))):]) / sum(counts))
 
 
 def test_a_curve_has_few_points_and_ends_at_both_ends():
@@ -65,6 +67,7 @@ def test_ratings_are_known_by_their_steps(value, stars, low):
   assert found.edges == tuple(sorted(set(value))) and sum(found.counts) == len(value)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**6), min_size=30, max_size=80, unique=True), st.sampled_from([1., .01]))
 def test_many_values_are_counted_in_bins_that_hold_all(whole, scale):
   found = facts.values((np.array(whole) * scale).astype(np.float32))

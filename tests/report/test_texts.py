@@ -31,7 +31,15 @@ def test_shares_and_lengths_by_hand():
   # A number is no word, and an id is none unless it has blanks, as a title has.
   assert found.share == pytest.approx(3 / 6)
   assert (found.median, found.most, found.phrase_share) == (2, 3, 0)
-  assert sum(found.counts) == 3 and (found.tokens, found.cut, found.long, found.limit) == (0, 0, 0, 0)
+  assert found.edges == (1, 2, 3, 4) and found.counts == (0, 2, 1)
+  assert (found.tokens, found.cut, found.long, found.limit) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize('most', [1, 2, 29, 30, 31, 99, 100, 101, 5000])
+def test_every_length_is_in_a_bin(most):
+  found = find(catalogue(['word ' * (length - 1) + 'word' for length in {1, most // 2 + 1, most}]))
+  assert found.most == most and sum(found.counts) == found.share * len({1, most // 2 + 1, most})
+  assert (np.diff(found.edges) > 0).all() and len(found.edges) == len(found.counts) + 1 and len(found.counts) <= 31
 
 
 def test_a_catalogue_without_words_is_described_too():
