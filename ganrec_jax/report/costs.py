@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from ganrec_jax.evaluation.tasks import NAMES
+from ganrec_jax.evaluation.tasks import NAMES, train_counts
 from ganrec_jax.models import bert
 from ganrec_jax.stages import adversary, recommend
 
@@ -19,7 +19,7 @@ _SOLVE = 180e9  # operations a second in products and factorisations of matrices
 _SMALL = 12e9  # operations a second in many small products, as in ALS
 _TINY = 45e9  # operations a second of a small BERT
 _BERT = 200e9  # operations a second of a large one
-_GAN_STEP = .0062  # seconds of one forward and backward pass of 256 rows through two blocks of width 64
+_GAN_STEP = .0062  # seconds a forward and backward pass of 256 rows through two blocks of width 64
 _PASSES = {'none': 1., 'gradient': 2., 'r1': 2., 'r1_r2': 3.}  # a step of D, with what its penalty adds
 
 # Seconds that do not depend on the size of the data, most of them compilation.
@@ -95,7 +95,7 @@ def machine():
 
 def sizes(prepared, config, tokens):
   """The `Sizes` of prepared data whose texts have `tokens` on average."""
-  data, lengths, words = prepared.dataset, prepared.histories.lengths, prepared.dataset.catalogue
+  data, words, lengths = prepared.dataset, prepared.dataset.catalogue, train_counts(prepared.dataset, prepared.split)[0]
   absent = sum((config.split.cold_items <= 0, config.split.cold_users <= 0)) if not config.data.split_file else 1
   return Sizes(data.users, data.items, len(prepared.warm), int(lengths.sum()), len(NAMES) - absent,
                int(lengths.max(initial=0)), tokens, len(data.interactions),

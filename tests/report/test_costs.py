@@ -9,7 +9,7 @@ from ganrec_jax.report import costs
 from . import worlds
 
 GIB = 2**30
-# What the README says, and the sizes of these runs (tests/report/test_costs.py holds no data).
+# The sizes of the runs whose time and memory the README gives.
 SAMPLE = costs.Sizes(1080, 872, 698, 19_413, 5, 200, 23., 29_623, 500_000)
 LASTFM = costs.Sizes(1869, 4607, 3686, 49_495, 5, 50, 21., 77_432, 6_000_000)
 
