@@ -1,4 +1,4 @@
-"""Flags and dispatch: `python -m ganrec_jax.main --config=configs/music.py[:variant] [--workdir=DIR]`."""
+"""Flags and dispatch: `python -m ganrec_jax.main --config=configs/music.py[:variant] [--workdir=DIR] [--validate]`."""
 
 import logging as std_logging
 import os
@@ -11,6 +11,7 @@ from ganrec_jax import command
 from ganrec_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory; runs/<config>-<variant> by default.')
+_VALIDATE = flags.DEFINE_bool('validate', False, 'Only look at config and data; train nothing.')
 
 
 def _workdir(value):
@@ -32,7 +33,7 @@ def _main(_):
   logging.info('work directory: %s', workdir)
   try:
     with interrupt.graceful():
-      pipeline.run(command.CONFIG.value, workdir)
+      (pipeline.validate if _VALIDATE.value else pipeline.run)(command.CONFIG.value, workdir)
   except UserError as error:
     return command.refuse(error)
   except interrupt.Interrupted as stop:

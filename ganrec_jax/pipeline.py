@@ -18,6 +18,7 @@ from ganrec_jax.evaluation import strata, table
 from ganrec_jax.stages import adversary, encode, recommend, workspace
 from ganrec_jax.stages.evaluate import Evaluation, show_listeners
 from ganrec_jax.stages.prepare import prepare
+from ganrec_jax.stages.validate import validate as look
 from ganrec_jax.training import interrupt
 
 _PACKAGE = pathlib.Path(__file__).parent
@@ -130,6 +131,20 @@ def run(config, path, dataset=None):
   told = {'generated': reports, 'choices': evaluation.choices, 'encoder': {} if encoder is None else encoder.summary}
   _report(space, prepared, evaluation, timed, told, show_listeners(space, prepared, first))
   artifacts.write_json(done, key)
+
+
+def validate(config, path, dataset=None):
+  """Reads and checks config and data, prints what they are like, and writes `report/data.html`; trains nothing.
+
+  Args:
+    config, path, dataset: as in `run`.
+
+  Raises:
+    UserError: where config or data cannot be used.
+  """
+  check(config)
+  workspace.devices(config)
+  print(look(config, prepare(config, dataset), path), end='')
 
 
 def _report(space, prepared, evaluation, timed, told, listeners):
