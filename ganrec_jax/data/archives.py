@@ -89,8 +89,9 @@ def _download(source, archive, places, data_dir):
   manager = tfds.download.DownloadManager(download_dir=data_dir / 'downloads', dataset_name=source.name)
   try:
     path = Path(manager.download(archive.url))
-  except Exception as error:  # TFDS has no common class for what it raises.
-    raise DataError(f'{archive.url}: the download broke off ({error}); start again, or get it by other means '
+  except (OSError, tfds.download.DownloadError, tfds.download.download_manager.NonMatchingChecksumError) as error:
+    words = ' '.join(str(error).split())
+    raise DataError(f'{archive.url}: the download broke off ({words}); start again, or get it by other means '
                     'and pass the folder it lies in as --config.data.manual_dir=FOLDER') from error
   if archive.sha256 and sha256(path) != archive.sha256:
     _remove(path)

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import importlib
 import os
+import re
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ SOURCES = {
   'movielens_1m': 'ganrec_jax.data.movielens:ONE_MILLION',
   'movielens_32m': 'ganrec_jax.data.movielens:THIRTY_TWO_MILLION',
 }
+_ADVICE = re.compile(r'; --config\.data\.tables[^)]*| \(--config\.data\.tables[^)]*\)')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +96,8 @@ def _read(source, paths, scratch):
     dataset = source.read(paths, scratch)
     _verify_counts(source, dataset.info)
   except DataError as error:
-    words = str(error).replace(f'{scratch}{os.sep}', '')  # a folder that is soon gone is nothing to look into
+    # A folder that is soon gone is nothing to look into, and one's own tables' options are none here.
+    words = _ADVICE.sub('', str(error).replace(f'{scratch}{os.sep}', ''))
     raise DataError(f'{words} (data set {source.name}, {source.homepage})') from error
   return dataclasses.replace(dataset, info={
     **dataset.info, 'name': source.name, 'simulated': False, 'citation': source.citation, 'homepage': source.homepage,

@@ -84,16 +84,23 @@ def _items(catalogue):
 
 
 def write(source, data_dir, dataset):
-  """Prepares both configurations anew."""
+  """Prepares both configurations anew.
+
+  Raises:
+    DataError: where `data_dir` cannot be written to.
+  """
   log = dataset.interactions
   if (np.diff(log.user) < 0).any():
     dataset = Dataset(log.take(np.argsort(log.user, kind='stable')), dataset.catalogue, dataset.user_ids, dataset.info)
   tfds.disable_progress_bar()
-  for config in _CONFIGS:
-    builder = PublishedCopy(source, dataset, config=config, data_dir=str(data_dir))
-    shutil.rmtree(builder.data_dir, ignore_errors=True)
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints what the logs and results say anyway.
-      builder.download_and_prepare(file_format='array_record')
+  try:
+    for config in _CONFIGS:
+      builder = PublishedCopy(source, dataset, config=config, data_dir=str(data_dir))
+      shutil.rmtree(builder.data_dir, ignore_errors=True)
+      with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints what the logs and results say anyway.
+        builder.download_and_prepare(file_format='array_record')
+  except OSError as error:
+    raise DataError(f'{data_dir / source.name}: the prepared copy cannot be written ({error})') from error
 
 
 def read(source, data_dir, digests):

@@ -1,11 +1,10 @@
 """prepare: reads and checks the log, drops what is too thin, and splits it."""
 
 import dataclasses
-import os
 
 import numpy as np
 
-from ganrec_jax.data import clean, ragged, sample, splits
+from ganrec_jax.data import clean, published, ragged, sample, splits
 from ganrec_jax.data.types import Dataset, Split
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation.tasks import item_masks
@@ -73,10 +72,8 @@ def _read(config, given):
   if config.data.source == 'sample':
     world = sample.make_world(sample.WorldConfig(seed=config.seed, **config.world.to_dict()))
     return world.dataset, world
-  if config.data.source == 'lastfm':
-    from ganrec_jax.data import lastfm  # imports TFDS, which takes seconds
-    return lastfm.load(config.data.manual_dir or None, os.path.expanduser(config.data.data_dir)), None
   if config.data.source == 'tables':
     from ganrec_jax.data import tables  # imports DuckDB
     return tables.load(tables.TablesConfig(**config.data.tables.to_dict())), None
-  raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm, tables, given')
+  source = published.named(config.data.source, others=('sample', 'tables', 'given'))
+  return published.load(source, config.data.manual_dir or None, config.data.data_dir), None
