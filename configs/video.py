@@ -5,8 +5,8 @@
     python -m ganrec_jax.main --config=configs/video.py:movielens_1m --config.data.manual_dir=FOLDER
     python -m ganrec_jax.main --config=configs/video.py:movielens_32m --config.data.manual_dir=FOLDER
 
-They read ml-latest-small.zip, ml-1m.zip and ml-32m.zip (Harper and Konstan 2015; research use), from the folder or, with
-a network, from GroupLens. A rating of 3.5 or more is an interaction.
+They read ml-latest-small.zip, ml-1m.zip and ml-32m.zip (Harper and Konstan 2015; research use), from the folder or,
+with a network, from GroupLens. A rating of 3.5 or more is an interaction.
 """
 
 import os
