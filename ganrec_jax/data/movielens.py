@@ -25,8 +25,8 @@ _LICENCE = 'Research use under the terms of its README; no commercial use withou
 # The year stands in brackets at the end of a title, maybe with a second one.
 _YEAR = r'\s*\((\d{4})[^()]*\)\s*$'
 _MOVIES = f"""
-  select movieId as id, title, concat_ws(': ', title, nullif(concat_ws(', ', replace(genres, '|', ', '), year, decade), ''))
-    as text, genres, year, decade, regexp_replace(title, '[|;,]', '', 'g') as words
+  select movieId as id, title, genres, year, decade, regexp_replace(title, '[|;,]', '', 'g') as words,
+    concat_ws(': ', title, nullif(concat_ws(', ', replace(genres, '|', ', '), year, decade), '')) as text
   from (select movieId, trim(regexp_replace(title, '{_YEAR}', '')) as title,
           nullif(trim(genres), '(no genres listed)') as genres,
           nullif(regexp_extract(title, '{_YEAR}', 1), '') as year, year[:3] || '0s' as decade
