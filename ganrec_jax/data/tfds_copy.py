@@ -83,6 +83,10 @@ def _items(catalogue):
                  'vector': nothing if catalogue.vectors is None else catalogue.vectors[item]}
 
 
+def _folder(source, data_dir, config):
+  return data_dir / source.name / config / source.version
+
+
 def write(source, data_dir, dataset):
   """Prepares both configurations anew.
 
@@ -95,8 +99,9 @@ def write(source, data_dir, dataset):
   tfds.disable_progress_bar()
   try:
     for config in _CONFIGS:
+      # Before the builder is made, which would go on with what is there.
+      shutil.rmtree(_folder(source, data_dir, config), ignore_errors=True)
       builder = PublishedCopy(source, dataset, config=config, data_dir=str(data_dir))
-      shutil.rmtree(builder.data_dir, ignore_errors=True)
       with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints what the logs and results say anyway.
         builder.download_and_prepare(file_format='array_record')
   except OSError as error:
@@ -114,12 +119,13 @@ def read(source, data_dir, digests):
   Raises:
     DataError: where the copy is damaged.
   """
+  if not all((_folder(source, data_dir, config) / 'dataset_info.json').is_file() for config in _CONFIGS):
+    return None
   try:
     builders = [PublishedCopy(source, config=config, data_dir=str(data_dir)) for config in _CONFIGS]
-    if not all(builder.is_prepared() for builder in builders):
-      return None
     metadata, other = (builder.info.metadata for builder in builders)
-    if metadata != other or not digests.items() <= metadata['info']['archive_sha256'].items():
+    recorded, _ = (found['info']['archive_sha256'] for found in (metadata, other))
+    if metadata != other or not digests.items() <= recorded.items():
       return None
     users, items = (builder.as_data_source(split='train') for builder in builders)
     user_ids, log = _read_users(users, metadata['interactions'], metadata['timed'])
