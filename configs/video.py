@@ -7,6 +7,9 @@
 
 They read ml-latest-small.zip, ml-1m.zip and ml-32m.zip (Harper and Konstan 2015; research use), from the folder or,
 with a network, from GroupLens. A rating of 3.5 or more is an interaction.
+
+NDCG@20 of the row no_augmentation to expect of `movielens_small` on the frozen split `movielens`, seed 0, on CPU: warm
+.253, cold .334, in 3 minutes of processor time and 2.7 GiB; cold moves by .03 from draw to draw.
 """
 
 import os
@@ -59,7 +62,7 @@ def get_config(variant='movielens_small'):
     ValueError: for an unknown variant, naming the nearest ones.
   """
   if variant not in VARIANTS:
-    raise ValueError(common.unknown('variant', variant, [name for name in VARIANTS if name]))
+    raise ValueError(common.unknown('variant', variant, VARIANTS))
   config = common.base()
   VARIANTS[variant](config)
   return config.lock()
