@@ -37,7 +37,9 @@ setup(
         'transformers>=5.23,<6',
     ],
     extras_require={
-        'test': ['hypothesis', 'pytest', 'scikit-learn', 'scipy'],
+        'postgres': ['psycopg[binary]>=3.1,<4'],
+        'test': ['hypothesis', 'psycopg[binary]>=3.1,<4', 'pytest', 'scikit-learn', 'scipy'],
+        'beam': ['apache-beam>=2.70,<3'],  # prepares logs on many machines
         'benchmark': ['implicit', 'scikit-learn', 'scipy'],
     },
 )

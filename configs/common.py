@@ -25,6 +25,8 @@ def base():
   config.data.least_value = 0.
   # Users with more interactions, maybe bots, are dropped; 0 keeps them.
   config.data.most_interactions = 0
+  # Folder of a log of one's own that the Beam pipeline has prepared (ganrec_jax/data/beam.py), instead of reading it.
+  config.data.prepared = ''
   # Users with fewer interactions are dropped.
   config.data.min_user = 5
   # Items with fewer interactions are dropped.

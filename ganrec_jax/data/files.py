@@ -41,12 +41,17 @@ class Files:
 
   def verify(self):
     """Raises a `DataError` where a file is another one than when it was found."""
-    for name, state in zip(self.names, self.state, strict=True):
-      if _state(name) != state:
+    for name, before in zip(self.names, self.state, strict=True):
+      if state(name) != before:
         raise DataError(f'{name}: has changed while it was read; start again when nobody writes to it')
 
 
-def _state(name):
+def state(name):
+  """Size in bytes and time of change in ns of a file.
+
+  Raises:
+    DataError: where there is none.
+  """
   try:
     found = os.stat(name)
   except OSError as error:
@@ -69,7 +74,7 @@ def find(path):
   kinds = {next((suffix.removesuffix('.gz') for suffix in SUFFIXES if name.endswith(suffix)), '') for name in names}
   if len(kinds) > 1 or '' in kinds:
     raise DataError(f'{path}: {", ".join(names[:4])}: tables of one kind are due, allowed are {", ".join(SUFFIXES)}')
-  states = tuple(_state(name) for name in names)
+  states = tuple(state(name) for name in names)
   for name, (size, _) in zip(names, states, strict=True):
     if not os.path.isfile(name):
       raise DataError(f'{name}: is no file')

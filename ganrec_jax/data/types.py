@@ -135,9 +135,10 @@ class Dataset:
     for name, index, size in (('user', log.user, self.users), ('item', log.item, self.items)):
       row = int(np.argmax(index))
       _check(index[row] < size, f'row {row}, column {name}: index {index[row]}, allowed are 0 to {size - 1}')
-    pairs = log.user.astype(np.int64) * self.items + log.item
-    if not (pairs[1:] > pairs[:-1]).all():  # sorted pairs, the usual case, need no sorting
-      pairs.sort()
+    # Sorted pairs, the usual case, are different where each is larger than the one before; no codes, no sorting.
+    same = log.user[1:] == log.user[:-1]
+    if not ((log.user[1:] > log.user[:-1]) | (same & (log.item[1:] > log.item[:-1]))).all():
+      pairs = np.sort(log.user.astype(np.int64) * self.items + log.item)
       _check((pairs[1:] > pairs[:-1]).all(), 'a (user, item) pair occurs more than once; merge duplicates first')
 
   @property

@@ -1,6 +1,8 @@
 """prepare: reads and checks the log, drops what is too thin, and splits it."""
 
 import dataclasses
+import functools
+import os
 
 import numpy as np
 
@@ -17,13 +19,13 @@ class Prepared:
   split: Split
   world: sample.World | None
 
-  @property
+  @functools.cached_property
   def histories(self):
     """The training items of each user, a `Ragged` over users, oldest first where there are times."""
     log = self.dataset.interactions.take(self.split.rows('train'))
     return ragged.group(log.user, log.item, self.dataset.users, order=log.time)
 
-  @property
+  @functools.cached_property
   def warm(self):
     """The warm items, int64 `[m]`."""
     return np.flatnonzero(item_masks(self.dataset, self.split)['warm'])
@@ -74,6 +76,10 @@ def _read(config, given):
     return world.dataset, world
   if config.data.source == 'tables':
     from ganrec_jax.data import tables  # imports DuckDB
-    return tables.load(tables.TablesConfig(**config.data.tables.to_dict())), None
+    options = tables.TablesConfig(**config.data.tables.to_dict())
+    if config.data.prepared:
+      from ganrec_jax.data import beam
+      return beam.load(options, config.data.prepared), None
+    return tables.kept(options, os.path.expanduser(config.data.data_dir)), None
   source = published.named(config.data.source, others=('sample', 'tables', 'given'))
   return published.load(source, config.data.manual_dir or None, config.data.data_dir), None

@@ -88,12 +88,12 @@ def test_the_format_of_the_million_with_colons_and_latin_1(tmp_path):
   (_small, 'ratings.csv', '0.5', 'NaN', "ratings.csv, row 2, column rating: 'NaN'"),
   (_small, 'ratings.csv', '964981247', 'soon', "ratings.csv, row 2, column timestamp: 'soon'"),
   (_small, 'ratings.csv', '1,3,', ',3,', "ratings.csv, row 2, column userId"),
-  (_small, 'ratings.csv', '1,3,0.5', '1,3', '^ratings.csv: .*Error'),
+  (_small, 'ratings.csv', '1,3,0.5', '1,3', '^ratings.csv, line 3: 3 columns where 4 are due'),
   (_small, 'ratings.csv', 'rating,', 'stars,', "ratings.csv: no column 'rating'; there are userId, movieId, stars"),
   (_small, 'movies.csv', '40697,', '3,', "column id: '3' occurs before with other words"),
   (_small, 'movies.csv', 'movieId,', 'movie,', 'movies.csv.*movieId.*not found'),
   (_million, 'ratings.dat', '1::11::3', '1::11::x', "ratings.dat.csv, row 2, column rating: 'x'"),
-  (_million, 'ratings.dat', '1::11::3', '1::11', 'ratings.dat.csv: .*Line: 2'),
+  (_million, 'ratings.dat', '1::11::3', '1::11', '^ratings.dat.csv, line 2: 3 columns where 4 are due'),
   (_million, 'movies.dat', '3::Grumpier', '3:Grumpier', 'movies.dat.csv.*Line: 1'),
 ])
 def test_refuses_a_bad_row_and_writes_nothing(tmp_path, load, member, old, new, message):
