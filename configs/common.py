@@ -14,10 +14,10 @@ def base():
   config.devices = 0
 
   config.data = ConfigDict()
-  # Where the log comes from: 'sample' (the embedded world), 'lastfm', 'tables' (one's own), or 'given' (to
-  # `pipeline.run`, from Python).
+  # Where the log comes from: 'sample' (the embedded world), a published data set such as 'lastfm' (ganrec_jax/data/
+  # published.py has all), 'tables' (one's own), or 'given' (to `pipeline.run`, from Python).
   config.data.source = 'sample'
-  # Folder with the downloaded archive, for a source that needs one.
+  # Folder with the downloaded archives, for a published data set.
   config.data.manual_dir = ''
   # Folder of prepared data sets.
   config.data.data_dir = '~/.cache/ganrec_jax'

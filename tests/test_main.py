@@ -57,7 +57,7 @@ def results(workdir):
   (['--config=configs/music.py', '--config.base.dim=wide'], ['config.base.dim', 'wide']),
   (['--config=configs/music.py', '--wrkdir=x'], ['wrkdir', 'workdir']),
   (['--config=configs/music.py', 'workdir'], ["'workdir' is no flag"]),
-  ([TESTING, '--config.data.source=tape'], ['data.source', 'tape', 'sample, lastfm, tables, given']),
+  ([TESTING, '--config.data.source=tape'], ['data.source', 'tape', 'tables', 'lastfm', 'sample', 'given']),
   ([TESTING, '--config.data.source=given'], ['a dataset is not given']),
   ([TESTING, '--config.world.users=3'], ['users=3', 'from 20']),
   ([TESTING, '--config.data.user_share=2.0'], ['data.user_share', '2.0', 'up to 1']),

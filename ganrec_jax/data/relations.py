@@ -209,6 +209,23 @@ def of_query(connection, database, query, folder, name):
   return dataclasses.replace(of_files(connection, path), name=f'{where}, {name} query')
 
 
+def view(database, name, path, **options):
+  """Makes the DuckDB file `database` with a view called `name` of the tables at `path`, to be asked by `of_query`.
+
+  Args:
+    database: the path of a file that is not there yet.
+    name: of the view.
+    path: as in `of_files`.
+    **options: of `of_files`.
+
+  Raises:
+    DataError: for tables that are not there or cannot be read.
+  """
+  with named(str(path)), duckdb.connect(str(database)) as connection:
+    relation = of_files(connection, str(path), **options)
+    connection.execute(f'create view {quoted(name)} as select * from {relation.sql}')
+
+
 def _is_sqlite(path):
   with open(path, 'rb') as file:
     return file.read(16) == b'SQLite format 3\0'

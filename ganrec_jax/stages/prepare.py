@@ -6,7 +6,7 @@ import os
 
 import numpy as np
 
-from ganrec_jax.data import clean, ragged, sample, split_files, splits
+from ganrec_jax.data import clean, published, ragged, sample, split_files, splits
 from ganrec_jax.data.types import Dataset, Split
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation.tasks import item_masks
@@ -89,9 +89,6 @@ def _read(config, given):
   if config.data.source == 'sample':
     world = sample.make_world(sample.WorldConfig(seed=config.seed, **config.world.to_dict()))
     return world.dataset, world
-  if config.data.source == 'lastfm':
-    from ganrec_jax.data import lastfm  # imports TFDS, which takes seconds
-    return lastfm.load(config.data.manual_dir or None, os.path.expanduser(config.data.data_dir)), None
   if config.data.source == 'tables':
     from ganrec_jax.data import tables  # imports DuckDB
     options = tables.TablesConfig(**config.data.tables.to_dict())
@@ -99,4 +96,5 @@ def _read(config, given):
       from ganrec_jax.data import beam
       return beam.load(options, config.data.prepared), None
     return tables.kept(options, os.path.expanduser(config.data.data_dir)), None
-  raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm, tables, given')
+  source = published.named(config.data.source, others=('sample', 'tables', 'given'))
+  return published.load(source, config.data.manual_dir or None, config.data.data_dir), None

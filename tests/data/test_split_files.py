@@ -141,9 +141,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_the_frozen_lastfm_draws(real_data, tmp_path):
-  from ganrec_jax.data import lastfm
+  from ganrec_jax.data import published
   from ganrec_jax.data.clean import k_core
-  full = lastfm.load(str(real_data), str(tmp_path))
+  full = published.load(published.named('lastfm'), str(real_data), str(tmp_path))
   core = k_core(full, 5, 3)
   for name in ('lastfm', *(f'lastfm-{k}' for k in range(1, 5))):
     path = real_data / 'splits' / f'{name}.csv.gz'
