@@ -10,7 +10,8 @@ from ganrec_jax.errors import DataError
 
 # What is known of a cold user in the tasks cold_user_1 and so on: his latest interactions.
 HISTORIES = (1, 3, 5, 10)
-NAMES = ('warm', 'cold', 'all', 'tail', 'sparse', 'cold_user', *(f'cold_user_{known}' for known in HISTORIES))
+MAIN = ('warm', 'cold', 'all', 'tail', 'sparse', 'cold_user')
+NAMES = (*MAIN, *(f'cold_user_{known}' for known in HISTORIES))
 
 # Purposes of the random streams.
 _TIES, _HISTORY = 0x71e5, 0x71e6

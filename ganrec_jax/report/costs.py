@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from ganrec_jax.evaluation.tasks import NAMES, train_counts
+from ganrec_jax.evaluation.tasks import MAIN, train_counts
 from ganrec_jax.models import bert
 from ganrec_jax.stages import adversary, recommend
 
@@ -97,7 +97,7 @@ def sizes(prepared, config, tokens):
   """The `Sizes` of prepared data whose texts have `tokens` on average."""
   data, words, lengths = prepared.dataset, prepared.dataset.catalogue, train_counts(prepared.dataset, prepared.split)[0]
   absent = sum((config.split.cold_items <= 0, config.split.cold_users <= 0)) if not config.data.split_file else 1
-  return Sizes(data.users, data.items, len(prepared.warm), int(lengths.sum()), len(NAMES) - absent,
+  return Sizes(data.users, data.items, len(prepared.warm), int(lengths.sum()), len(MAIN) - absent,
                int(lengths.max(initial=0)), tokens, len(data.interactions),
                data.user_ids.nbytes + words.ids.nbytes + words.titles.nbytes + words.texts.nbytes)
 

@@ -8,7 +8,7 @@ from ganrec_jax.data import splits
 from ganrec_jax.data.types import PARTS
 from ganrec_jax.errors import DataError
 from ganrec_jax.evaluation import leaks
-from ganrec_jax.evaluation.tasks import NAMES, make_tasks
+from ganrec_jax.evaluation.tasks import MAIN, make_tasks
 from ganrec_jax.report import costs, texts
 
 # The least interactions of each class of users or items.
@@ -253,7 +253,7 @@ def _tasks(prepared, config):
   made = [make_tasks(prepared.dataset, prepared.split, config.seed, held_out) for held_out in ('valid', 'test')]
   drawn = not config.data.split_file
   due = {'cold': drawn and config.split.cold_items > 0, 'cold_user': drawn and config.split.cold_users > 0}
-  return {name: tuple(len(tasks[name].users) if name in tasks else 0 for tasks in made) for name in NAMES
+  return {name: tuple(len(tasks[name].users) if name in tasks else 0 for tasks in made) for name in MAIN
           if due.get(name, True) or any(name in tasks for tasks in made)}
 
 

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from ganrec_jax.data import clean, movielens, published, splits
+from ganrec_jax.data import clean, movielens, published, split_files, splits
 from ganrec_jax.errors import DataError
 
 CSV = {
@@ -123,7 +123,7 @@ def test_the_frozen_draws_are_honoured(real_data, tmp_path):
   assert (full.users, full.items, len(full.interactions)) == (610, 9724, 100836)
   core = clean.k_core(clean.at_least(full, 3.5), 5, 3)
   for name in ('movielens', *(f'movielens-{k}' for k in range(1, 5))):
-    dataset, split = splits.read_split(real_data / 'splits' / f'{name}.csv.gz', core)
+    dataset, split = split_files.read_split(real_data / 'splits' / f'{name}.csv.gz', core)
     numbers = splits.describe(split, dataset)
     assert dataset.sha256() == core.sha256() and numbers['cold_items'] == 674
     if name == 'movielens':

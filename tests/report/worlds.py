@@ -3,12 +3,12 @@
 import dataclasses
 
 import numpy as np
-from stages import worlds
 
 from ganrec_jax.data import splits
 from ganrec_jax.data.types import Catalogue, Dataset, Interactions
 from ganrec_jax.report import costs, facts
 from ganrec_jax.stages.prepare import Prepared, prepare
+from tests.stages import worlds
 
 TODAY = 1_800_000_000  # 2027-01-15
 MACHINE = costs.Machine(2, 24 * 2**30)
