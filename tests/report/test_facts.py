@@ -129,7 +129,8 @@ def test_a_million_interactions_take_seconds():
   ids = np.array([f'i{k}' for k in range(10_000)])
   catalogue = Catalogue(ids, ids, np.array([f'words about the thing {k}' for k in range(10_000)]), ((),) * 10_000)
   data = Dataset(log, catalogue, np.arange(50_000).astype(str), {'name': 'large', 'simulated': True})
-  prepared = Prepared(data, splits.make_split(log, 50_000, 10_000, kind='random', cold_items=.2, cold_users=0., seed=0), None)
+  split = splits.make_split(log, 50_000, 10_000, kind='random', cold_items=.2, cold_users=0., seed=0)
+  prepared = Prepared(data, split, None)
   assert len(log) > 990_000
   start, config = time.process_time(), worlds.config()  # of this process: others may keep the machine busy
   found = worlds.look(prepared, config)
