@@ -13,6 +13,9 @@ from ganrec_jax.data import files
 from ganrec_jax.errors import ConfigError, DataError
 
 _POSTGRES = ('postgresql://', 'postgres://')
+_MEGABYTES = 150  # what DuckDB may hold for each thread; the rest lies on disk
+# Where DuckDB's advice begins, which is about options that are not a user's.
+_ADVICE = re.compile(r'Possible|Try (?:setting|increasing)')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +42,13 @@ def quoted(name):
 def literal(text):
   """A text as an SQL literal."""
   return "'" + text.replace("'", "''") + "'"
+
+
+def connect(folder):
+  """A DuckDB database in a file in `folder`, so that no table need fit into memory."""
+  return duckdb.connect(os.path.join(folder, 'log.duckdb'), config={
+    'preserve_insertion_order': True, 'memory_limit': f'{_MEGABYTES * (os.cpu_count() or 1)}MB',
+    'temp_directory': str(folder)})
 
 
 def of_files(connection, path, *, encoding='utf-8', delimiter='', header='', quoting=True):
@@ -164,4 +174,4 @@ def _ask_postgres(database, query, target):
 
 def first_words(error):
   """What a database says of an error, on one line and without its advice."""
-  return ' '.join(str(error).split('Possible')[0].split())[:600]
+  return ' '.join(_ADVICE.split(str(error))[0].split())[:600]

@@ -26,7 +26,6 @@ USUAL = {
   'title': ('title', 'name', 'productname', 'headline'),
 }
 MERGES = ('sum', 'last', 'max')
-_MEGABYTES = 150  # what DuckDB may hold for each thread; the rest lies on disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +119,7 @@ def load(config, folder=None):
     DataError: naming file, row, column and value, where the tables cannot be used.
   """
   with tempfile.TemporaryDirectory(prefix='ganrec_jax') as scratch:
-    # On disk, so that a log need not fit into memory.
-    connection = duckdb.connect(os.path.join(scratch, 'log.duckdb'), config={
-      'preserve_insertion_order': True, 'memory_limit': f'{_MEGABYTES * (os.cpu_count() or 1)}MB',
-      'temp_directory': scratch})
+    connection = relations.connect(scratch)
     try:
       return _load(connection, config, scratch, folder)
     except duckdb.Error as error:

@@ -1,0 +1,43 @@
+"""Games: players, and the hours they spent on each game.
+
+    python -m ganrec_jax.main --config=configs/games.py:steam --config.data.manual_dir=FOLDER
+    python -m ganrec_jax.main --config=configs/games.py:steam_reviews --config.data.manual_dir=FOLDER
+
+`steam` reads Steam-200k: steam-200k.csv, or Kaggle's archive.zip around it, or interactions.csv, an extract with the
+columns user_id, game and hours_played. `steam_reviews` reads steam_reviews.json.gz and steam_games.json.gz (Kang and
+McAuley 2018).
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from configs import common  # noqa: E402  (configs are files beside the package, no part of it)
+
+
+def _steam(config):
+  """Steam-200k: hours by title, hardly any text."""
+  config.data.source = 'steam'
+  config.encoder.kind = 'pretrained'
+
+
+def _steam_reviews(config):
+  """Reviews, and games with genres, tags and specs."""
+  config.data.update(source='steam_reviews', min_user=5, min_item=5)
+  config.encoder.kind = 'pretrained'
+
+
+VARIANTS = {'steam': _steam, 'steam_reviews': _steam_reviews}
+
+
+def get_config(variant=''):
+  """The locked config of a variant.
+
+  Raises:
+    ValueError: for an unknown variant, naming the nearest ones.
+  """
+  if variant not in VARIANTS:
+    raise ValueError(common.unknown('variant', variant, [name for name in VARIANTS if name]))
+  config = common.base()
+  VARIANTS[variant](config)
+  return config.lock()
