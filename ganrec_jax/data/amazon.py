@@ -1,13 +1,14 @@
 """Amazon reviews of 2018 (Ni, Li, McAuley 2019) and of 2023 (Hou et al. 2024), a source for each category.
 
 A review is an interaction, its rating the value, the last one where somebody reviewed a product twice. A product's text
-is title, brand, categories, description and features; categories, brand and the size of the price are its attributes.
-The products of 2023 are parents: the colours and sizes of one product are one.
+is title, brand, categories, description and features, up to 1,000 characters; its attributes are categories, brand and
+the size of its price. The products of 2023 are parents: the colours and sizes of one product are one.
 """
 
 import dataclasses
 import difflib
 import functools
+from pathlib import Path
 
 from ganrec_jax.data import staging
 from ganrec_jax.data.published import Archive, Source
@@ -33,6 +34,7 @@ _LICENCE = 'None is stated; published for research, whose authors ask to be cite
 _URL = 'https://mcauleylab.ucsd.edu/public_datasets/data'
 # A price is '$1,299.99', 'from 4.50' or '$5.99 - $12.50', of which the lower end counts, or what is no price at all.
 _PRICE = r'^(?:from )?\$?([0-9][0-9,]*(?:\.[0-9]+)?)(?: ?- ?\$?[0-9.,]+)?$'
+_LONGEST_TEXT = 1000  # characters; an encoder reads fewer, and the longest text sets the memory of each
 _LATEST = 4102444800  # 2100-01-01, in seconds
 
 
@@ -134,16 +136,18 @@ def _read(name, edition, reviews, meta, paths, scratch):
     log = staging.write(
       connection, f'select trim({user}) as user_id, trim({item}) as item_id, {quoted(edition.rating)} as value, '
       f'cast({quoted(edition.time)} as bigint) // {edition.ticks} as time from reviews order by _line',
-      scratch / 'interactions.parquet')
+      Path(scratch, 'interactions.parquet'))
     _stage_meta(connection, edition, paths[meta])
-    rows, used, items, scripts = connection.execute(
-      f"select count(*), count(*) filter (used), count(distinct trim({item})) filter (used), "
-      f'count(*) filter (used and {_is_script("title")}) from meta').fetchone()
-    catalogue = staging.write(connection, _items(edition), scratch / 'items.parquet')
+    connection.execute(f'create table products as {_products(edition)}')
+    catalogue = staging.write(connection, 'select item_id, title, text, categories, brand, price from products '
+                              'order by _line', Path(scratch, 'items.parquet'))
+    rows, used = connection.execute('select count(*), count(*) filter (used) from meta').fetchone()
+    items, scripts, cut = connection.execute(
+      'select count(*), count(*) filter (script), count(*) filter (cut) from products').fetchone()
   counts = {'metadata_rows': rows, 'metadata_rows_of_items_without_reviews': rows - used,
-            'repeated_metadata_rows': used - items, 'titles_that_are_scripts': scripts}
+            'repeated_metadata_rows': used - items, 'titles_that_are_scripts': scripts, 'texts_cut': cut}
   return staging.load(name, edition.citation, counts, interactions=log, items=catalogue, merge='last',
-                      phrases='categories,brand', numbers='price')
+                      template='{text}', phrases='categories,brand', numbers='price')
 
 
 def _stage_reviews(connection, edition, path):
@@ -158,26 +162,36 @@ def _stage_reviews(connection, edition, path):
 
 def _stage_meta(connection, edition, path):
   """Makes the table `meta`; of products that nobody reviewed it keeps the id alone."""
-  fields = ('title', edition.brand, edition.categories, 'description', edition.features, 'price')
-  kept = ', '.join(f'case when known.id is not null then {quoted(field)} end as {quoted(field)}' for field in fields)
+  names = {'title': 'title', 'brand': edition.brand, 'categories': edition.categories, 'description': 'description',
+           'features': edition.features, 'price': 'price'}
+  kept = ', '.join(f'case when known.id is not null then {quoted(field)} end as {name}'
+                   for name, field in names.items())
+  item = quoted(edition.item)
   staging.stage(connection, 'meta', path,
-                f'select _line, {quoted(edition.item)}, known.id is not null as used, {kept} '
-                f'from {staging.json_lines(path, (edition.item, *fields))} as rows left join '
-                f'(select distinct trim({quoted(edition.item)}) as id from reviews) as known '
-                f'on known.id = trim(rows.{quoted(edition.item)})', (staging.not_empty(edition.item),))
+                f'select _line, {item}, known.id is not null as used, {kept} '
+                f'from {staging.json_lines(path, (edition.item, *names.values()))} as rows '
+                f'left join (select distinct trim({item}) as id from reviews) as known on known.id = trim(rows.{item})',
+                (staging.not_empty(edition.item),))
 
 
-def _is_script(column):
-  """SQL that finds the titles of 2018 that are JavaScript; its home page says how to find them."""
-  return f"coalesce(contains({column}, 'getTime'), false)"
+def _products(edition):
+  """SQL for the first row of each product in `meta`, with a text and a price made of its fields."""
+  # JavaScript in place of a title, as the home page of 2018 warns.
+  script = "coalesce(contains(title, 'getTime'), false)"
+  firsts = (f'select * replace (case when not {script} then title end as title, '
+            f"regexp_replace(trim(brand), '^by\\s+', '') as brand), {script} as script from meta "
+            f'where used qualify row_number() over (partition by trim({quoted(edition.item)}) order by _line) = 1')
+  parts = ', '.join(f"nullif({_joined(field)}, '')" for field in (
+    'title', 'brand', 'categories', 'description', 'features'))
+  # A brand is a list of one, so that 'Foo, Inc.' stays whole.
+  return (f'select _line, script, trim({quoted(edition.item)}) as item_id, title, categories, '
+          f'left(words, {_LONGEST_TEXT}) as text, length(words) > {_LONGEST_TEXT} as cut, '
+          f"case when brand <> '' then to_json([brand])::varchar end as brand, "
+          f"replace(regexp_extract(trim(price), '{_PRICE}', 1), ',', '') as price "
+          f"from (select *, concat_ws('. ', {parts}) as words from ({firsts}))")
 
 
-def _items(edition):
-  """SQL for the catalogue, the first row of each product; a brand is a list of one, so that 'Foo, Inc.' stays whole."""
-  brand = f"regexp_replace(trim({quoted(edition.brand)}), '^by\\s+', '')"
-  return (f'select trim({quoted(edition.item)}) as item_id, '
-          f'case when not {_is_script("title")} then title end as title, '
-          f"case when {brand} <> '' then to_json([{brand}])::varchar end as brand, "
-          f'{quoted(edition.categories)} as categories, description, {quoted(edition.features)} as features, '
-          f"replace(regexp_extract(trim(price), '{_PRICE}', 1), ',', '') as price from meta where used "
-          f'qualify row_number() over (partition by trim({quoted(edition.item)}) order by _line) = 1 order by _line')
+def _joined(field):
+  """SQL for a field as text: the entries of a list, or the text that it is."""
+  return (f"case when starts_with({field}, '[') then coalesce(array_to_string(try(json_extract_string({field}, "
+          f"'$[*]')), '. '), {field}) else {field} end")

@@ -72,7 +72,7 @@ def of_files(connection, path, *, encoding='utf-8', delimiter='', header='', quo
   elif found.kind == '.jsonl':
     # Depth 1: every field is JSON, nothing in it is guessed; all rows are looked at for fields.
     source = (f"read_json([{names}], filename='_file', format='newline_delimited', maximum_depth=1, sample_size=-1, "
-              'union_by_name=true, maximum_object_size=67108864)')
+              'union_by_name=true)')
   else:
     source = _csv(names, delimiter or ('\t' if found.kind == '.tsv' else ''), encoding, header, quoting)
   described = connection.execute(f'describe from {source}').fetchall()

@@ -17,8 +17,6 @@ from ganrec_jax.data import relations, tables
 from ganrec_jax.data.relations import literal, quoted
 from ganrec_jax.errors import DataError
 
-_LONGEST_OBJECT = 2**26  # bytes of a line of JSON
-
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
@@ -94,8 +92,7 @@ def _no_object(file):
 def json_lines(path, fields):
   """SQL for some fields of a file of JSON lines (maybe .gz) as text, lists as JSON, null where absent; and `_line`."""
   typed = ', '.join(f"{literal(field)}: 'VARCHAR'" for field in fields)
-  return _numbered(f"read_json({literal(str(path))}, format='newline_delimited', records=true, columns={{{typed}}}, "
-                   f'maximum_object_size={_LONGEST_OBJECT})')
+  return _numbered(f"read_json({literal(str(path))}, format='newline_delimited', records=true, columns={{{typed}}})")
 
 
 def csv(path, columns, *, delimiter=',', quote='"'):

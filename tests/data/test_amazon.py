@@ -67,7 +67,7 @@ def test_the_edition_of_2018(tmp_path, complete):
   assert data.catalogue.phrases == (('Tools & Home', 'Saws, Hand', 'Foo, Inc.', 'price 1000-2000'), ('Tools',), ())
   assert data.info['name'] == source.name and data.info['simulated'] is False and 'Ni, Jianmo' in data.info['citation']
   assert data.info['counts'] == {'metadata_rows': 4, 'metadata_rows_of_items_without_reviews': 1,
-                                 'repeated_metadata_rows': 1, 'titles_that_are_scripts': 1}
+                                 'repeated_metadata_rows': 1, 'titles_that_are_scripts': 1, 'texts_cut': 0}
   assert data.info['rows']['read'] == 5 and data.info['rows']['were_merged'] == 2
   assert data.info['catalogue']['items_without_row'] == 1 and data.info['catalogue']['items_without_text'] == 1
 
@@ -77,6 +77,13 @@ def test_the_edition_of_2023(tmp_path):
   assert _rows(data) == {('U1', 'P1'): (4., 1588687728), ('U2', 'P1'): (5., 1588615855)}
   assert data.catalogue.texts.tolist() == ['Howard "Mist". Howard. Hair. Mist. A mist.. Soft. price 10-20']
   assert data.catalogue.phrases == (('Hair', 'Mist', 'Howard', 'price 10-20'),)
+
+
+def test_long_texts_and_titles_in_brackets(tmp_path):
+  meta = META_2023[0] | {'title': '[Renewed] Mist', 'description': ['word ' * 400]}
+  data = _read(tmp_path, amazon.source_2023('All_Beauty'), REVIEWS_2023, [meta])
+  assert data.catalogue.texts[0].startswith('[Renewed] Mist. Howard. Hair. Mist. word word')
+  assert len(data.catalogue.texts[0]) < 1030 and data.info['counts']['texts_cut'] == 1
 
 
 @pytest.mark.parametrize(('price', 'phrase'), [
