@@ -22,13 +22,13 @@ def _mind(config):
 
 
 def _mind_small(config):
-  """MIND-small: 50,000 users of train and 50,000 of dev, 65,238 news."""
+  """MIND-small: the logs of 50,000 users."""
   _mind(config)
   config.data.source = 'mind_small'
 
 
 def _mind_large(config):
-  """MIND-large: 711,222 users of train and 255,990 of dev, 104,151 news."""
+  """MIND-large: the logs of a million users."""
   _mind(config)
   config.data.source = 'mind_large'
 

@@ -139,8 +139,9 @@ def _read(name, edition, reviews, meta, paths, scratch):
       Path(scratch, 'interactions.parquet'))
     _stage_meta(connection, edition, paths[meta])
     connection.execute(f'create table products as {_products(edition)}')
-    catalogue = staging.write(connection, 'select item_id, title, text, categories, brand, price from products '
-                              'order by _line', Path(scratch, 'items.parquet'))
+    # In any order: sorting long texts takes memory, and the catalogue is put into the order of the log anyway.
+    catalogue = staging.write(connection, 'select item_id, title, text, categories, brand, price from products',
+                              Path(scratch, 'items.parquet'))
     rows, used = connection.execute('select count(*), count(*) filter (used) from meta').fetchone()
     items, scripts, cut = connection.execute(
       'select count(*), count(*) filter (script), count(*) filter (cut) from products').fetchone()
@@ -184,7 +185,7 @@ def _products(edition):
   parts = ', '.join(f"nullif({_joined(field)}, '')" for field in (
     'title', 'brand', 'categories', 'description', 'features'))
   # A brand is a list of one, so that 'Foo, Inc.' stays whole.
-  return (f'select _line, script, trim({quoted(edition.item)}) as item_id, title, categories, '
+  return (f'select script, trim({quoted(edition.item)}) as item_id, title, categories, '
           f'left(words, {_LONGEST_TEXT}) as text, length(words) > {_LONGEST_TEXT} as cut, '
           f"case when brand <> '' then to_json([brand])::varchar end as brand, "
           f"replace(regexp_extract(trim(price), '{_PRICE}', 1), ',', '') as price "

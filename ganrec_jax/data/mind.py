@@ -118,7 +118,7 @@ def _news(connection, scratch):
     connection, "select news_id, title, concat_ws('. ', nullif(trim(title), ''), nullif(trim(abstract), '')) as text, "
     f'to_json([category])::varchar as category, to_json([subcategory])::varchar as subcategory, '
     f'to_json(list_concat({names}))::varchar as entities from news '
-    'qualify row_number() over (partition by news_id order by place) = 1 order by place',
+    'qualify row_number() over (partition by news_id order by place) = 1',
     Path(scratch, 'items.parquet'))
   return path, {'news_rows': rows, 'repeated_news_rows': rows - ids, 'repeated_with_other_words': kinds - ids}
 

@@ -17,6 +17,8 @@ from ganrec_jax.data import relations, tables
 from ganrec_jax.data.relations import literal, quoted
 from ganrec_jax.errors import DataError
 
+_GROUP = 20_480  # rows that are held at once where a table is written; with long texts they are what takes memory
+
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
@@ -108,7 +110,7 @@ def _numbered(source):
 
 def write(connection, select, path):
   """Writes the rows of a SELECT as a Parquet file; returns its path as a string."""
-  connection.execute(f'copy ({select}) to {literal(str(path))} (format parquet)')
+  connection.execute(f'copy ({select}) to {literal(str(path))} (format parquet, row_group_size {_GROUP})')
   return str(path)
 
 
