@@ -24,13 +24,14 @@ def _mind(config):
 def _mind_small(config):
   """MIND-small: the logs of 50,000 users."""
   _mind(config)
-  config.data.source = 'mind_small'
+  # The item-item model is dense in the items, of which most are rare.
+  config.data.update(source='mind_small', min_item=20)
 
 
 def _mind_large(config):
   """MIND-large: the logs of a million users."""
   _mind(config)
-  config.data.source = 'mind_large'
+  config.data.update(source='mind_large', min_item=200)
 
 
 VARIANTS = {'mind_small': _mind_small, 'mind_large': _mind_large}

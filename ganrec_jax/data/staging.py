@@ -78,7 +78,7 @@ def _no_object(file):
 
   DuckDB counts the lines of a file otherwise than people do.
   """
-  if not str(file).endswith(('.json.gz', '.jsonl.gz')):
+  if not str(file).endswith('.gz'):
     return None
   with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(file) as lines:
     for number, line in enumerate(lines, 1):
@@ -92,9 +92,10 @@ def _no_object(file):
 
 
 def json_lines(path, fields):
-  """SQL for some fields of a file of JSON lines (maybe .gz) as text, lists as JSON, null where absent; and `_line`."""
+  """SQL for some fields of a .gz file of JSON lines as text, lists as JSON, null where absent; and `_line`."""
   typed = ', '.join(f"{literal(field)}: 'VARCHAR'" for field in fields)
-  return _numbered(f"read_json({literal(str(path))}, format='newline_delimited', records=true, columns={{{typed}}})")
+  return _numbered(f"read_json({literal(str(path))}, format='newline_delimited', compression='gzip', "
+                   f'records=true, columns={{{typed}}})')
 
 
 def csv(path, columns, *, delimiter=',', quote='"'):
