@@ -29,6 +29,7 @@ setup(
         'numpy>=2,<3',
         'optax>=0.2.8,<0.3',
         'orbax-checkpoint>=0.12.8,<0.13',
+        'py3langid>=0.4,<1',  # languages of texts for --validate: NumPy alone, its model inside (4.5 MB), offline, BSD
         'safetensors',
         'tensorboardX>=2.6.5',
         'tensorflow-datasets>=4.9.10,<4.10',
@@ -37,7 +38,9 @@ setup(
         'transformers>=5.23,<6',
     ],
     extras_require={
-        'test': ['hypothesis', 'pytest', 'scikit-learn', 'scipy'],
+        'postgres': ['psycopg[binary]>=3.1,<4'],
+        'test': ['hypothesis', 'psycopg[binary]>=3.1,<4', 'pytest', 'scikit-learn', 'scipy'],
+        'beam': ['apache-beam>=2.70,<3'],  # prepares logs on many machines
         'benchmark': ['implicit', 'scikit-learn', 'scipy'],
     },
 )

@@ -14,10 +14,10 @@ def base():
   config.devices = 0
 
   config.data = ConfigDict()
-  # Where the log comes from: 'sample' (the embedded world), 'lastfm', 'tables' (one's own), or 'given' (to
-  # `pipeline.run`, from Python).
+  # Where the log comes from: 'sample' (the embedded world), a published data set such as 'lastfm' (ganrec_jax/data/
+  # published.py has all), 'tables' (one's own), or 'given' (to `pipeline.run`, from Python).
   config.data.source = 'sample'
-  # Folder with the downloaded archive, for a source that needs one.
+  # Folder with the downloaded archives, for a published data set.
   config.data.manual_dir = ''
   # Folder of prepared data sets.
   config.data.data_dir = '~/.cache/ganrec_jax'
@@ -25,6 +25,8 @@ def base():
   config.data.least_value = 0.
   # Users with more interactions, maybe bots, are dropped; 0 keeps them.
   config.data.most_interactions = 0
+  # Folder of a log of one's own that the Beam pipeline has prepared (ganrec_jax/data/beam.py), instead of reading it.
+  config.data.prepared = ''
   # Users with fewer interactions are dropped.
   config.data.min_user = 5
   # Items with fewer interactions are dropped.
@@ -90,6 +92,14 @@ def base():
   config.split.cold_items = .2
   # Share of the users that are known by a short history only.
   config.split.cold_users = 0.
+  # Interactions that are known of such a user, at most; never more than half of his.
+  config.split.history = 10
+  # Which of several draws from the same data; a claim needs more than one.
+  config.split.draw = 0
+  # When validation begins in a temporal split, as an ISO 8601 date or time in UTC; '' is after 80% of the log.
+  config.split.valid_from = ''
+  # When test begins, likewise; '' is after 90% of the log.
+  config.split.test_from = ''
 
   config.world = ConfigDict()
   # Listeners of the sample world.

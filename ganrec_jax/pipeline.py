@@ -12,12 +12,13 @@ from absl import logging
 
 from ganrec_jax import artifacts
 from ganrec_jax.adversarial import expand
-from ganrec_jax.data import splits
+from ganrec_jax.data import split_files, splits
 from ganrec_jax.errors import ConfigError
-from ganrec_jax.evaluation import table
+from ganrec_jax.evaluation import strata, table
 from ganrec_jax.stages import adversary, encode, recommend, workspace
 from ganrec_jax.stages.evaluate import Evaluation, show_listeners
 from ganrec_jax.stages.prepare import prepare
+from ganrec_jax.stages.validate import validate as look
 from ganrec_jax.training import interrupt
 
 _PACKAGE = pathlib.Path(__file__).parent
@@ -52,6 +53,7 @@ def check(config):
     ConfigError: for the first value out of range.
   """
   encode.check(config)
+  splits.SplitConfig(**config.split.to_dict())
   recommend.closed(config)
   recommend.network(config)
   adversary.game(config)
@@ -107,7 +109,7 @@ def run(config, path, dataset=None):
     logging.info('nothing has changed since this run was finished; to start afresh, choose another --workdir')
     print(pathlib.Path(table_path).read_text(encoding='utf-8'), end='')
     return
-  splits.write_split(os.path.join(path, 'split.csv.gz'), prepared.dataset, prepared.split)
+  split_files.write_split(os.path.join(path, 'split.csv.gz'), prepared.dataset, prepared.split)
   encoder = timed('encode', encode.text_encoder, space, prepared)
   content = timed('encode', encode.content, space, prepared, encoder)
   base, base_key = timed('recommend', recommend.fit_base, space, prepared, content)
@@ -131,6 +133,20 @@ def run(config, path, dataset=None):
   artifacts.write_json(done, key)
 
 
+def validate(config, path, dataset=None):
+  """Reads and checks config and data, prints what they are like, and writes `report/data.html`; trains nothing.
+
+  Args:
+    config, path, dataset: as in `run`.
+
+  Raises:
+    UserError: where config or data cannot be used.
+  """
+  check(config)
+  workspace.devices(config)
+  print(look(config, prepare(config, dataset), path), end='')
+
+
 def _report(space, prepared, evaluation, timed, told, listeners):
   """Writes results.json and the table, and prints the table."""
   config, data, resamples = space.config, prepared.dataset, space.config.evaluation.resamples
@@ -143,7 +159,8 @@ def _report(space, prepared, evaluation, timed, told, listeners):
     'wall_seconds': elapsed,
     'dataset': {'users': data.users, 'items': data.items, 'interactions': len(data.interactions), **data.info,
                 'split': splits.describe(prepared.split, data)},
-    'stages': timed.seconds, **told, 'rows': table.records(results, config.seed, resamples)})
+    'stages': timed.seconds, **told, 'rows': table.records(results, config.seed, resamples),
+    'strata': strata.records({row: evaluation.strata[row] for row in results}, config.seed, resamples)})
   words = table.format_table(list(results), list(results['no_augmentation']), results, seed=config.seed,
                              resamples=resamples, simulated=data.info['simulated'])
   lines = [words, *_generated_words(told), '', listeners,

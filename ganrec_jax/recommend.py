@@ -44,7 +44,7 @@ def place_of(identity, ids, what):
 
 
 def load(workdir):
-  """The workspace, the data, the encoder, the text vectors and the fitted closed form of a finished run.
+  """The workspace, the data, the encoder and the fitted closed form of a finished run.
 
   Raises:
     UserError: where the work directory holds no finished run.
@@ -57,7 +57,7 @@ def load(workdir):
   space, prepared = workspace.make(config, workdir), prepare(config)
   encoder = encode.text_encoder(space, prepared)
   content = encode.content(space, prepared, encoder)
-  return space, prepared, encoder, content.texts, recommend.fit_base(space, prepared, content)[0]
+  return space, prepared, encoder, recommend.fit_base(space, prepared, content)[0]
 
 
 def for_history(prepared, base, history, k):
@@ -72,16 +72,17 @@ def for_history(prepared, base, history, k):
   return items, scores[items], reasons
 
 
-def for_item(space, prepared, encoder, vectors, base, words, k):
+def for_item(space, prepared, encoder, base, words, k):
   """The `k` users who would like an item with the text `words` most: (users, scores, nearest warm items)."""
   catalogue = prepared.dataset.catalogue
   warm = prepared.warm
   more = Catalogue(np.append(catalogue.ids, '\0new'), np.append(catalogue.titles, words),
                    np.append(catalogue.texts, words),
                    (*catalogue.phrases, tuple(w.strip() for w in words.rpartition(':')[2].split(',') if w.strip())))
-  if vectors is not None:
-    vectors = np.concatenate([vectors, encode.text_vectors(space, encoder, [words])])
-  kernel = np.asarray(encode.content_kernel(space, more, warm, vectors))
+  texts = None if encoder is None else np.concatenate([
+    encode.text_vectors(space, encoder, catalogue.texts, 'encode.npz'), encode.text_vectors(space, encoder, [words])])
+  ready = None if catalogue.vectors is None else np.pad(catalogue.vectors, ((0, 1), (0, 0)))
+  kernel = np.asarray(encode.content_kernel(space, more, warm, encode.beside(texts, ready, warm)))
   if not len(text.transform(text.fit_vocabulary(more.phrases, more.texts, warm), more.phrases[-1:],
                             more.texts[-1:]).values) and space.config.encoder.kind != 'pretrained':
     raise UserError(f'--item_text {words!r}: none of its words or phrases occurs in the catalogue')
@@ -102,7 +103,7 @@ def answer(workdir, user=None, history=None, item_text=None, k=10):
     raise UserError('give one of --user, --history and --item_text')
   if k < 1:
     raise UserError(f'--k is {k}; allowed are whole numbers from 1 on')
-  space, prepared, encoder, vectors, base = load(workdir)
+  space, prepared, encoder, base = load(workdir)
   titles, ids = prepared.dataset.catalogue.titles, prepared.dataset.catalogue.ids
   lines = ['SIMULATED DATA'] if prepared.dataset.info['simulated'] else []
   if space.config.recommender.kind != recommend.CLOSED_FORM:
@@ -110,7 +111,7 @@ def answer(workdir, user=None, history=None, item_text=None, k=10):
   if item_text is not None:
     if not item_text.strip():
       raise UserError('--item_text is empty; it takes the words that describe the item')
-    users, scores, near = for_item(space, prepared, encoder, vectors, base, item_text, k)
+    users, scores, near = for_item(space, prepared, encoder, base, item_text, k)
     lines.append('nearest known items: ' + '; '.join(titles[near]))
     return '\n'.join(lines + [f'{rank:3d}. user {prepared.dataset.user_ids[u]}  {s:.3f}'
                               for rank, (u, s) in enumerate(zip(users, scores, strict=True), 1)])

@@ -57,7 +57,7 @@ def results(workdir):
   (['--config=configs/music.py', '--config.base.dim=wide'], ['config.base.dim', 'wide']),
   (['--config=configs/music.py', '--wrkdir=x'], ['wrkdir', 'workdir']),
   (['--config=configs/music.py', 'workdir'], ["'workdir' is no flag"]),
-  ([TESTING, '--config.data.source=tape'], ['data.source', 'tape', 'sample, lastfm, tables, given']),
+  ([TESTING, '--config.data.source=tape'], ['data.source', 'tape', 'tables', 'lastfm', 'sample', 'given']),
   ([TESTING, '--config.data.source=given'], ['a dataset is not given']),
   ([TESTING, '--config.world.users=3'], ['users=3', 'from 20']),
   ([TESTING, '--config.data.user_share=2.0'], ['data.user_share', '2.0', 'up to 1']),
@@ -75,6 +75,30 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, tmp_path):
   assert last.startswith('error: ')
   assert all(word in last for word in words), last
   assert not (tmp_path / 'results.json').exists()
+
+
+def test_validate_tells_what_the_data_are_like_and_trains_nothing(tmp_path):
+  done = command(TESTING, '--validate', f'--workdir={tmp_path}')
+  assert done.returncode == 0, done.stderr
+  assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob('*') if path.is_file()] == ['report/data.html']
+  for words in ('SIMULATED', 'rows as they will be read', 'leak check           ok, ', 'none held out', 'estimate'):
+    assert words in done.stdout
+  assert 'encode ...' not in done.stderr
+
+
+@pytest.mark.parametrize(('arguments', 'words'), [
+  (['--config.data.min_user=1000'], ['1000']), (['--config.devices=99'], ['devices is 99']),
+  (['--config.base.warm_blend=-1.0'], ['warm_blend']), (['--config.data.split_file=leak.csv'], ['leak in'])])
+def test_validate_refuses_what_a_run_would_refuse(arguments, words, tmp_path):
+  # An item of training is held out as cold too.
+  pairs = ['u0026,a0023', 'u0119,a0023']
+  (tmp_path / 'leak.csv').write_text('user_id,item_id,part,in_all\n' + ''.join(
+    f'{pair},{part},0\n' for pair, part in zip(pairs, ('train', 'cold_test'), strict=True)))
+  done = command(TESTING, '--validate', f'--workdir={tmp_path / "work"}', *arguments, cwd=tmp_path)
+  assert done.returncode == 2 and 'Traceback' not in done.stderr
+  last = done.stderr.strip().splitlines()[-1]
+  assert last.startswith('error: ') and all(word in last for word in words), last
+  assert not (tmp_path / 'work').exists()
 
 
 def test_a_missing_archive_says_where_it_was_looked_for(tmp_path):

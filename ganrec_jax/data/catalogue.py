@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from ganrec_jax.data.relations import quoted
+from ganrec_jax.data.relations import malformed, quoted
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import DataError
 
@@ -62,11 +62,13 @@ def read(connection, relation, columns, item_ids, refuse):
       raise DataError(f'{relation.name}: no column {name!r}; there are {", ".join(relation.columns)}')
   connection.execute(f'create table catalogue as select *, row_number() over (partition by _file) as _row '
                      f'from {relation.sql}')
+  broken = malformed(connection)
   total, = connection.execute('select count(*) from catalogue').fetchone()
   rows = connection.execute(f'select catalogue.*, catalogue.rowid from catalogue join items on items.id = '
                             f'trim(catalogue.{quoted(columns.key)}) order by catalogue.rowid').fetchall()
   entries, places, repeated = _entries(rows, relation, columns, refuse)
-  counts = {'rows': total, 'rows_of_items_without_interaction': total - len(rows), 'repeated': repeated,
+  counts = {'rows': total + broken, 'rows_with_other_columns': broken,
+            'rows_of_items_without_interaction': total - len(rows), 'repeated': repeated,
             'items_without_row': sum(identity not in entries for identity in item_ids.tolist()),
             'titles_cut': 0, 'texts_cut': 0}
   titles, texts, attributes = zip(*(_item(entries.get(identity), identity, columns, counts)

@@ -1,10 +1,8 @@
 """Which rows of a log are kept: duplicates merged, rare users and items dropped, a share of the users drawn."""
 
-import dataclasses
-
 import numpy as np
 
-from ganrec_jax.data.types import Dataset
+from ganrec_jax.data.types import Dataset, Interactions
 from ganrec_jax.errors import DataError
 
 _SUBSAMPLE = 1  # The purpose of the random draw, folded into the seed.
@@ -44,24 +42,21 @@ def restrict(dataset, rows, reason):
   Raises:
     DataError: when nothing is left.
   """
-  log = dataset.interactions.take(rows)
-  if not len(log):
-    raise DataError(f'{dataset.info["name"]}: {reason} leaves no interaction of the {len(dataset.interactions)}')
-  users, user = _renumber(log.user, dataset.users)
-  items, item = _renumber(log.item, dataset.items)
+  log = dataset.interactions
+  user, item = log.user[rows], log.item[rows]
+  if not len(user):
+    raise DataError(f'{dataset.info["name"]}: {reason} leaves no interaction of the {len(log)}')
+  users, user = _renumber(user, dataset.users)
+  items, item = _renumber(item, dataset.items)
   dropped = dict(dataset.info.get('dropped', {}))
   before = dropped.get(reason, {'users': 0, 'items': 0, 'interactions': 0})
   dropped[reason] = {
     'users': before['users'] + dataset.users - len(users),
     'items': before['items'] + dataset.items - len(items),
-    'interactions': before['interactions'] + len(dataset.interactions) - len(log),
+    'interactions': before['interactions'] + len(log) - len(user),
   }
-  return Dataset(
-    dataclasses.replace(log, user=user, item=item),
-    dataset.catalogue.take(items),
-    dataset.user_ids[users],
-    {**dataset.info, 'dropped': dropped},
-  )
+  kept = Interactions(user, item, log.value[rows], None if log.time is None else log.time[rows])
+  return Dataset(kept, dataset.catalogue.take(items), dataset.user_ids[users], {**dataset.info, 'dropped': dropped})
 
 
 def _renumber(index, size):

@@ -5,18 +5,19 @@ Every row is either used or counted: rows read = rows merged into a pair + rows 
 
 import dataclasses
 import os
+import time as clock
 
 import numpy as np
 
-from ganrec_jax.data.relations import literal, quoted
+from ganrec_jax.data.relations import literal, malformed, quoted
 from ganrec_jax.data.types import Interactions
 from ganrec_jax.errors import DataError
 
 LONGEST_ID = 200  # characters
-_LATEST = 4102444800  # 2100-01-01, later than any event
+_DAY = 86400  # how far clocks and zones may be ahead
 _ISO = (r'^\s*(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*'
         r'(?:[Zz]|UTC|([+-])(\d\d):?(\d\d)?)?)?\s*$')
-_BATCH = 1_000_000
+_BATCH = 250_000
 _SMALLEST, _LARGEST = 1e-30, 1e30  # what float32 can hold, with room for sums
 
 
@@ -33,12 +34,8 @@ def read(connection, relation, names, kinds, *, merge, refuse, folder=None):
   """Reads a log.
 
   Args:
-    connection: of DuckDB, on disk where the log may be larger than memory.
-    relation: the `Relation` of the log.
-    names: the columns for user, item and, or None, value, time and event.
-    kinds: the value of each kind of event, 0 for those that are left out; {} where all count alike.
+    connection, relation, names, kinds, refuse: of `judge`.
     merge: 'sum', 'max' or 'last', by time and then by row: what becomes of the values of a pair.
-    refuse: whether a bad row is an error, rather than dropped and counted.
     folder: where the columns are kept as memory-mapped files; in memory if None.
 
   Returns:
@@ -47,10 +44,8 @@ def read(connection, relation, names, kinds, *, merge, refuse, folder=None):
   Raises:
     DataError: for the first bad row, where these are refused; where no row is left.
   """
-  reasons = _judge(connection, relation, names, kinds)
-  counts = _count(connection, relation, reasons, refuse)
+  counts, usable = judge(connection, relation, names, kinds, refuse)
   ids = {role: _ids(connection, role) for role in ('user', 'item')}
-  usable = counts['read'] - sum(number for reason, number in counts.items() if reason != 'read')
   if not usable:
     raise DataError(f'{relation.name}: no row of {counts["read"]} is left ({counts})')
   log = _columns(connection, usable, merge, names['time'], folder)
@@ -58,8 +53,49 @@ def read(connection, relation, names, kinds, *, merge, refuse, folder=None):
   return ids['user'], ids['item'], log, counts
 
 
+def judge(connection, relation, names, kinds, refuse):
+  """Makes the table `log` of all rows: user, item, value, time, file, and a reason where a row cannot be used.
+
+  Args:
+    connection: of DuckDB, on disk where the log may be larger than memory.
+    relation: the `Relation` of the log.
+    names: the columns for user, item and, or None, value, time and event.
+    kinds: the value of each kind of event, 0 for those that are left out; {} where all count alike.
+    refuse: whether a bad row is an error, rather than dropped and counted.
+
+  Returns:
+    (counts of rows read and of rows dropped by reason, the number of usable rows).
+
+  Raises:
+    DataError: for a log without rows; for the first bad row, where these are refused.
+  """
+  counts = _count(connection, relation, _judge(connection, relation, names, kinds), refuse)
+  return counts, counts['read'] - sum(number for reason, number in counts.items() if reason != 'read')
+
+
+def merged(found, merge):
+  """The columns of a log with one row a pair.
+
+  Args:
+    found: user, item, value and time `[n]`, sorted by user, item and, for 'last', time.
+    merge: 'sum', 'max' or 'last': what becomes of the values of a pair.
+
+  Returns:
+    user, item, value, time `[pairs]`; the time is the latest, so that a pair before a cut in time holds nothing from
+    after it.
+  """
+  starts = np.flatnonzero((found['user'][1:] != found['user'][:-1]) | (found['item'][1:] != found['item'][:-1])) + 1
+  starts = np.concatenate([[0], starts])
+  if merge == 'last':
+    value = found['value'][np.append(starts[1:], len(found['value'])) - 1]
+  else:
+    value = {'sum': np.add, 'max': np.maximum}[merge].reduceat(found['value'], starts)
+  return {'user': found['user'][starts], 'item': found['item'][starts], 'value': value,
+          'time': np.maximum.reduceat(found['time'], starts)}
+
+
 def _judge(connection, relation, names, kinds):
-  """Makes the table `log` (user, item, value, time, reason, file) of all rows; returns the `_Reason`s."""
+  """Makes the table `log`; returns the `_Reason`s, whose places are the codes in its column `reason`."""
   value, event, time = (None if not names[role] else quoted(names[role]) for role in ('value', 'event', 'time'))
   made = {role: f'trim({quoted(names[role])})' for role in ('user', 'item')} | {
     'number': f'try_cast(trim({value}) as double)' if value else '1.0::double', 'weight': '1.0::double',
@@ -76,8 +112,9 @@ def _judge(connection, relation, names, kinds):
     made['weight'] = f'(case trim({event}) {cases} end)::double'
     reasons.append(_Reason('an_event_is_unknown', names['event'], 'weight is null', ', '.join(kinds)))
   if time:
-    reasons.append(_Reason('a_time_is_unreadable', names['time'], f'not coalesce(time between 0 and {_LATEST}, false)',
-                           'seconds, milliseconds or microseconds since 1970, or ISO 8601, from 1970 to 2100'))
+    latest = int(clock.time()) + _DAY
+    reasons.append(_Reason('a_time_is_unreadable', names['time'], f'not coalesce(time between 0 and {latest}, false)',
+                           'seconds, milliseconds or microseconds since 1970, or ISO 8601, from 1970 to now'))
   # A value of zero is no mistake, and no interaction.
   tests = [*(reason.test for reason in reasons), f'number * weight < {_SMALLEST}']
   reason = 'case ' + ' '.join(f'when {test} then {k}' for k, test in enumerate(tests)) + ' end'
@@ -110,9 +147,10 @@ def _count(connection, relation, reasons, refuse):
   """
   found = {reason: (number, first) for reason, number, first in connection.execute(
     'select reason, count(*), min(rowid) from log group by reason').fetchall()}
-  counts = {'read': sum(number for number, _ in found.values())}
-  if not counts['read']:
+  if not found:
     raise DataError(f'{relation.name}: holds a header and no row')
+  broken = malformed(connection)
+  counts = {'read': broken + sum(number for number, _ in found.values()), 'have_other_columns': broken}
   for k, reason in enumerate(reasons):
     number, row = found.get(k, (0, None))
     counts[reason.name] = number
@@ -154,28 +192,22 @@ def _columns(connection, rows, merge, timed, folder):
     found = {name: batch.column(name).to_numpy() for name in ('user', 'item', 'value', 'time')}
     if left is not None:
       found = {name: np.concatenate([left[name], column]) for name, column in found.items()}
-    starts = np.flatnonzero(np.diff(found['user'], prepend=-1) | np.diff(found['item'], prepend=-1))
     # The last pair may go on in the next batch.
-    left = {name: column[starts[-1]:] for name, column in found.items()}
-    size = _put(columns, size, {name: column[:starts[-1]] for name, column in found.items()}, starts[:-1], merge)
-  size = _put(columns, size, left, np.zeros(1, np.int64), merge)
+    last_pair = (found['user'] == found['user'][-1]) & (found['item'] == found['item'][-1])
+    end = int(np.argmax(last_pair))
+    left = {name: column[end:] for name, column in found.items()}
+    if end:
+      size = _put(columns, size, merged({name: column[:end] for name, column in found.items()}, merge))
+  size = _put(columns, size, merged(left, merge))
   columns = {name: _cut(folder, name, column, size) for name, column in columns.items()}
   return Interactions(columns['user'], columns['item'], columns['value'], columns.get('time'))
 
 
-def _put(columns, size, found, starts, merge):
-  """Writes the pairs that begin at `starts` behind the first `size` ones; returns how many there are now."""
-  if not len(starts):
-    return size
-  place = slice(size, size + len(starts))
-  columns['user'][place], columns['item'][place] = found['user'][starts], found['item'][starts]
-  if merge == 'last':
-    columns['value'][place] = found['value'][np.append(starts[1:], len(found['value'])) - 1]
-  else:
-    columns['value'][place] = {'sum': np.add, 'max': np.maximum}[merge].reduceat(found['value'], starts)
-  if 'time' in columns:
-    # The latest, so that a pair before a cut in time holds nothing from after it.
-    columns['time'][place] = np.maximum.reduceat(found['time'], starts)
+def _put(columns, size, pairs):
+  """Writes pairs behind the first `size` ones; returns how many there are now."""
+  place = slice(size, size + len(pairs['user']))
+  for name, column in columns.items():
+    column[place] = pairs[name]
   return place.stop
 
 

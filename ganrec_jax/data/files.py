@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import glob
+import lzma
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -17,6 +19,9 @@ SUFFIXES = KINDS + tuple(f'{kind}.gz' for kind in _COMPRESSED)
 # An archive that unpacks to more than so many times its size, and to more than the least, is taken for a bomb.
 _RATIO, _LEAST = 200, 2**30
 _CHUNK = 2**20
+# What the standard library raises for damaged archives, encrypted ones and unknown kinds of compression included.
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError,
+            ValueError, RuntimeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +41,17 @@ class Files:
 
   def verify(self):
     """Raises a `DataError` where a file is another one than when it was found."""
-    for name, state in zip(self.names, self.state, strict=True):
-      if _state(name) != state:
+    for name, before in zip(self.names, self.state, strict=True):
+      if state(name) != before:
         raise DataError(f'{name}: has changed while it was read; start again when nobody writes to it')
 
 
-def _state(name):
+def state(name):
+  """Size in bytes and time of change in ns of a file.
+
+  Raises:
+    DataError: where there is none.
+  """
   try:
     found = os.stat(name)
   except OSError as error:
@@ -64,7 +74,7 @@ def find(path):
   kinds = {next((suffix.removesuffix('.gz') for suffix in SUFFIXES if name.endswith(suffix)), '') for name in names}
   if len(kinds) > 1 or '' in kinds:
     raise DataError(f'{path}: {", ".join(names[:4])}: tables of one kind are due, allowed are {", ".join(SUFFIXES)}')
-  states = tuple(_state(name) for name in names)
+  states = tuple(state(name) for name in names)
   for name, (size, _) in zip(names, states, strict=True):
     if not os.path.isfile(name):
       raise DataError(f'{name}: is no file')
@@ -98,13 +108,12 @@ def unpack(archive, members, folder):
       for member in members:
         inside = [name for name in names if PurePosixPath(name).name == member]
         if not inside:
-          raise DataError(f'{archive}: no {member} among its members {", ".join(sorted(names)[:20])}')
+          raise DataError(f'{archive}: no {member} among its members {sorted(names)[:20]}')
         found[member] = Path(folder, member)
         with open_member(inside[0]) as source, open(found[member], 'wb') as target:
           limit -= _copy(source, target, limit, f'{archive}: {member}')
-  except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, ValueError, RuntimeError,
-          NotImplementedError) as error:
-    raise DataError(f'{archive}: damaged, truncated or encrypted archive ({error}); get it anew') from error
+  except _DAMAGED as error:
+    raise DataError(f'{archive}: damaged, truncated or encrypted archive ({error!r}); get it anew') from error
   return found
 
 

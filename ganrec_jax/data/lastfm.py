@@ -1,46 +1,23 @@
-"""Last.fm listening counts and artist tags (HetRec 2011), prepared once through TensorFlow Datasets.
+"""Last.fm listening counts and artist tags (HetRec 2011).
 
-Import this module only where the source is used: TensorFlow Datasets takes its time to import. It needs no TensorFlow.
 The archives in circulation differ in line ends, header lines and blanks around numbers, so that no checksum fits them
-all: the published counts are checked instead, and the SHA-256 of the archive that was read is recorded.
+all: the published counts are checked instead.
 """
 
-import contextlib
 import dataclasses
-import hashlib
-import http.client
-import io
-import lzma
-import shutil
-import struct
-import threading
-import urllib.request
-import zipfile
-import zlib
-from pathlib import Path, PurePosixPath
 
 import numpy as np
-import tensorflow_datasets as tfds
-from google.protobuf import json_format
 
+from ganrec_jax.data import files
 from ganrec_jax.data.clean import merge_duplicates
+from ganrec_jax.data.published import Archive, Source
 from ganrec_jax.data.types import Catalogue, Dataset, Interactions
 from ganrec_jax.errors import DataError
 
 ARCHIVE = 'hetrec2011-lastfm-2k.zip'
-URL = f'https://files.grouplens.org/datasets/hetrec2011/{ARCHIVE}'
-HOMEPAGE = 'https://grouplens.org/datasets/hetrec-2011/'
-LICENCE = 'Non-commercial use; the rights in the data are those of Last.fm (https://www.last.fm)'
-CITATION = """@inproceedings{Cantador:RecSys2011,
-  author = {Cantador, Iv{\\'a}n and Brusilovsky, Peter and Kuflik, Tsvi},
-  title = {2nd Workshop on Information Heterogeneity and Fusion in Recommender Systems (HetRec 2011)},
-  booktitle = {Proceedings of the 5th ACM Conference on Recommender Systems},
-  year = {2011},
-}"""
 PUBLISHED = {'users': 1892, 'artists': 17632, 'user_artists rows': 92834, 'tag assignments': 186479, 'tags': 11946,
              'user_friends rows': 25434}
 TAGS_PER_ARTIST = 10
-CONNECT_SECONDS = 5
 
 # The members of the archive: their columns, and their encoding.
 _MEMBERS = {
@@ -51,10 +28,6 @@ _MEMBERS = {
   'user_taggedartists.dat': (('userID', 'artistID', 'tagID', 'day', 'month', 'year'), 'utf-8-sig'),
 }
 _LARGEST = 10 ** 15
-# What the standard library raises for damaged archives, encrypted ones and unknown kinds of compression included.
-_DAMAGED_ARCHIVE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError, ValueError,
-                    RuntimeError)
-_DAMAGED_COPY = (RuntimeError, ValueError, KeyError, json_format.ParseError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,51 +76,6 @@ def _parse(member, content):
   return _Table(member, first, dict(zip(header, zip(*rows, strict=True), strict=True)))
 
 
-def _read_members(path):
-  """The `_Table` of each member of the archive."""
-  contents = {}
-  try:
-    with zipfile.ZipFile(path) as archive:
-      names = {PurePosixPath(name).name: name for name in archive.namelist()}
-      for member in _MEMBERS:
-        if member not in names:
-          raise DataError(f'{path}: no {member} among its members {sorted(names)}; get it anew from {URL}')
-        contents[member] = archive.read(names[member])
-  except _DAMAGED_ARCHIVE as error:
-    raise DataError(f'{path}: damaged or truncated archive ({error!r}); get it anew from {URL}') from error
-  return {member: _parse(member, content) for member, content in contents.items()}
-
-
-@dataclasses.dataclass(frozen=True)
-class Tables:
-  """What the archive holds, checked.
-
-  Attributes:
-    users: int64 `[users]`, ids in ascending order.
-    offsets: int64 `[users + 1]`: user u has the rows `offsets[u]` to `offsets[u + 1]` of the next two.
-    listened: int64 `[n]`, artist ids.
-    listens: int64 `[n]`, how often.
-    artists: int64 `[artists]`, ids in ascending order.
-    names: one string an artist.
-    tags: one tuple an artist, its most frequent tags.
-    counts: the published counts as found; what was merged and dropped.
-  """
-  users: np.ndarray
-  offsets: np.ndarray
-  listened: np.ndarray
-  listens: np.ndarray
-  artists: np.ndarray
-  names: tuple
-  tags: tuple
-  counts: dict
-
-
-def _verify_counts(counts):
-  wrong = [f'{counts[key]} {key} where {due} are published' for key, due in PUBLISHED.items() if counts[key] != due]
-  if wrong:
-    raise DataError(f'{ARCHIVE} has {"; ".join(wrong)}; get it anew from {URL}')
-
-
 def _unique_ids(table, column):
   ids = table.numbers(column)
   repeated = np.ones(len(ids), bool)
@@ -181,220 +109,66 @@ def _top_tags(artist, tag_ids, known_tags, labels, num_artists):
                for start, end in zip([0, *ends[:-1]], ends, strict=True))
 
 
-def read_archive(path, verify_counts=True):
-  """The `Tables` of the archive at `path`.
+def read(paths, scratch):
+  """Last.fm as a `Dataset`: value is the listening count, a text is 'name: tag, tag, ...', phrases are the tags.
 
   Rows of a (user, artist) pair that occurs twice are summed. Tag assignments to artists that are not in artists.dat
   (the published archive has 1,538 of them) are dropped. Both are counted.
 
+  Args:
+    paths: {ARCHIVE: path}.
+    scratch: an empty folder.
+
   Raises:
-    DataError: for an archive or a row that cannot be used, or counts other than the published ones.
+    DataError: for an archive or a row that cannot be used.
   """
-  tables = _read_members(path)
-  listens, tagged, friends = (tables[f'user_{name}.dat'] for name in ('artists', 'taggedartists', 'friends'))
-  artists, tags = _unique_ids(tables['artists.dat'], 'id'), _unique_ids(tables['tags.dat'], 'tagID')
+  members = files.unpack(paths[ARCHIVE], _MEMBERS, scratch)
+  tables = {member: _parse(member, path.read_bytes()) for member, path in members.items()}
+  listens, friends = tables['user_artists.dat'], tables['user_friends.dat']
+  artists = _unique_ids(tables['artists.dat'], 'id')
   user, artist, weight = listens.numbers('userID'), listens.numbers('artistID'), listens.numbers('weight', 1)
-  users = np.unique(user)
-  counts = {'users': len(users), 'artists': len(artists), 'user_artists rows': len(user),
-            'tag assignments': len(tagged.columns['tagID']), 'tags': len(tags),
-            'user_friends rows': len(friends.columns['userID'])}
-  if verify_counts:
-    _verify_counts(counts)
-  names, labels = (np.array([v.strip() for v in tables[m].columns[c]])
-                   for m, c in (('artists.dat', 'name'), ('tags.dat', 'tagValue')))
+  users, by, rows = np.unique(user), np.argsort(artists), len(user)
+  artists, names = artists[by], np.array([name.strip() for name in tables['artists.dat'].columns['name']])
   tables['artists.dat'].refuse(names == '', 'name', 'a name')
-  tables['tags.dat'].refuse(labels == '', 'tagValue', 'a text')
   listens.refuse(~np.isin(artist, artists), 'artistID', 'an id of artists.dat')
-  for table, column in ((tagged, 'userID'), (friends, 'userID'), (friends, 'friendID')):
-    table.refuse(~np.isin(table.numbers(column), users), column, 'a userID of user_artists.dat')
-  tag, tagged_artist = tagged.numbers('tagID'), tagged.numbers('artistID')
-  tagged.refuse(~np.isin(tag, tags), 'tagID', 'an id of tags.dat')
-  user, artist, weight, _, merged = merge_duplicates(user, artist, weight)
-  by, known, artists = np.argsort(artists), np.isin(tagged_artist, artists), np.sort(artists)
-  return Tables(
-    users, np.searchsorted(user, [*users, _LARGEST + 1]), artist, weight, artists, tuple(names[by].tolist()),
-    _top_tags(np.searchsorted(artists, tagged_artist[known]), tag[known], tags, labels, len(artists)),
-    {**counts, 'merged user_artists rows': merged, 'dropped tag assignments to unknown artists': int(np.sum(~known))})
-
-
-class Hetrec2011Lastfm(tfds.core.GeneratorBasedBuilder):
-  """The TFDS builder: configurations `listens` (a record for each user) and `artists` (a record for each artist).
-
-  Args:
-    tables: what to prepare, with the SHA-256 of its archive; needed only where the copy is not prepared yet.
-    archive_sha256: as hex.
-    **kwargs: of `tfds.core.DatasetBuilder`.
-  """
-  VERSION = tfds.core.Version('1.0.0')
-  BUILDER_CONFIGS = [
-    tfds.core.BuilderConfig(name='listens', description='Artists and listening counts of each user'),
-    tfds.core.BuilderConfig(name='artists', description='Name and most frequent tags of each artist'),
-  ]
-
-  def __init__(self, *, tables=None, archive_sha256=None, **kwargs):
-    self._tables, self._archive_sha256 = tables, archive_sha256
-    super().__init__(**kwargs)
-
-  def _info(self):
-    number = tfds.features.Scalar(np.int64)
-    features = {
-      'listens': {'user_id': number, 'artist_ids': tfds.features.Sequence(number),
-                  'counts': tfds.features.Sequence(number)},
-      'artists': {'artist_id': number, 'name': tfds.features.Text(),
-                  'tags': tfds.features.Sequence(tfds.features.Text())},
-    }[self.builder_config.name]
-    return tfds.core.DatasetInfo(
-      builder=self, description=__doc__, features=tfds.features.FeaturesDict(features), homepage=HOMEPAGE,
-      citation=CITATION, license=LICENCE, metadata=tfds.core.MetadataDict())
-
-  def _split_generators(self, dl_manager):
-    self.info.metadata.update(archive_sha256=self._archive_sha256, counts=self._tables.counts)
-    return {'train': self._generate_examples(self._tables)}
-
-  def _generate_examples(self, tables):
-    if self.builder_config.name == 'artists':
-      for artist, name, tags in zip(tables.artists.tolist(), tables.names, tables.tags, strict=True):
-        yield artist, {'artist_id': artist, 'name': name, 'tags': list(tags)}
-    else:
-      for k, user in enumerate(tables.users.tolist()):
-        rows = slice(tables.offsets[k], tables.offsets[k + 1])
-        yield user, {'user_id': user, 'artist_ids': tables.listened[rows], 'counts': tables.listens[rows]}
-
-
-def _unreachable(url, seconds):
-  """Why `url` does not answer within `seconds`, or None where it does; a thread, since name look-ups know no limit."""
-  answer = ['no answer']
-
-  def ask():
-    try:
-      with urllib.request.urlopen(urllib.request.Request(url, method='HEAD'), timeout=seconds):
-        answer[0] = None
-    except (OSError, http.client.HTTPException) as error:
-      answer[0] = str(error)
-
-  thread = threading.Thread(target=ask, daemon=True)
-  thread.start()
-  thread.join(seconds)
-  return answer[0]
-
-
-def _find_archive(manual_dir, data_dir):
-  """The path of the archive in `manual_dir` or in the manual folder below `data_dir`, or None."""
-  folders = (manual_dir, data_dir / 'downloads' / 'manual')
-  return next((folder / ARCHIVE for folder in folders if folder is not None and (folder / ARCHIVE).is_file()), None)
-
-
-def _read_downloaded(manual_dir, data_dir, verify_counts):
-  """Downloads the archive: its `Tables` and its SHA-256. A file that cannot be used is not kept."""
-  reason = _unreachable(URL, CONNECT_SECONDS)
-  if reason is not None:
-    places = ' or '.join(str(p) for p in (manual_dir, data_dir / 'downloads' / 'manual') if p is not None)
-    raise DataError(f'{ARCHIVE} is not in {places}, and {URL} cannot be reached ({reason}). Get it there, on another '
-                    'machine if need be, and pass the folder it lies in as --config.data.manual_dir=FOLDER')
-  manager = tfds.download.DownloadManager(download_dir=data_dir / 'downloads', dataset_name='hetrec2011_lastfm')
-  try:
-    archive = Path(manager.download(URL))
-  except (OSError, tfds.download.DownloadError) as error:
-    raise DataError(f'{URL}: the download broke off ({error}); start again, or get it by other means '
-                    'and pass the folder it lies in as --config.data.manual_dir=FOLDER') from error
-  try:
-    return read_archive(archive, verify_counts), _sha256(archive)
-  except DataError:
-    for file in (archive, archive.with_name(f'{archive.name}.INFO')):
-      file.unlink()
-    raise
-
-
-def _sha256(path):
-  try:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-  except OSError as error:
-    raise DataError(f'{path}: cannot be read ({error.strerror})') from error
-
-
-@contextlib.contextmanager
-def _readable_copy(data_dir):
-  """Turns what TFDS raises for a damaged prepared copy into a `DataError`."""
-  try:
-    yield
-  except _DAMAGED_COPY as error:
-    raise DataError(f'{data_dir / Hetrec2011Lastfm.name}: the prepared copy is damaged ({error}); delete this folder '
-                    'and start again') from error
-
-
-def _prepared(data_dir, sha256):
-  """The two builders where both are prepared from the same archive (the one with `sha256`, if given), else None."""
-  builders = [Hetrec2011Lastfm(config=name, data_dir=str(data_dir)) for name in ('listens', 'artists')]
-  if not all(builder.is_prepared() for builder in builders):
-    return None
-  recorded = {builder.info.metadata['archive_sha256'] for builder in builders}
-  return builders if len(recorded) == 1 and sha256 in (None, *recorded) else None
-
-
-def _prepare(data_dir, tables, sha256):
-  """Prepares both configurations anew."""
-  tfds.disable_progress_bar()
-  builders = []
-  for name in ('listens', 'artists'):
-    outdated = Hetrec2011Lastfm(config=name, data_dir=str(data_dir)).data_dir
-    shutil.rmtree(outdated, ignore_errors=True)
-    builder = Hetrec2011Lastfm(config=name, data_dir=str(data_dir), tables=tables, archive_sha256=sha256)
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints what the logs and results say anyway.
-      builder.download_and_prepare(file_format='array_record')
-    builders.append(builder)
-  return builders
-
-
-def _records(builder):
-  source = builder.as_data_source(split='train')
-  return source.__getitems__(range(len(source)))
-
-
-def _dataset(builders):
-  """The `Dataset` that the prepared copies hold, users and artists in the order of their ids."""
-  listens, artists = (_records(builder) for builder in builders)
-  listens.sort(key=lambda record: record['user_id'])
-  artists.sort(key=lambda record: record['artist_id'])
-  ids = np.array([record['artist_id'] for record in artists])
-  names = [record['name'].decode() for record in artists]
-  phrases = tuple(tuple(tag.decode() for tag in record['tags']) for record in artists)
-  texts = [f'{name}: {", ".join(tags)}' if tags else name for name, tags in zip(names, phrases, strict=True)]
-  user = np.repeat(np.arange(len(listens)), [len(record['artist_ids']) for record in listens])
-  item = np.searchsorted(ids, np.concatenate([record['artist_ids'] for record in listens]))
-  value = np.concatenate([record['counts'] for record in listens])
-  metadata = builders[0].info.metadata
+  for column in ('userID', 'friendID'):
+    friends.refuse(~np.isin(friends.numbers(column), users), column, 'a userID of user_artists.dat')
+  tags, tag_counts = _read_tags(tables, users, artists)
+  titles = names[by]
+  texts = [f'{name}: {", ".join(words)}' if words else name for name, words in zip(titles.tolist(), tags, strict=True)]
+  user, artist, weight, _, merged = merge_duplicates(np.searchsorted(users, user), np.searchsorted(artists, artist),
+                                                     weight)
   return Dataset(
-    Interactions(user.astype(np.int32), item.astype(np.int32), value.astype(np.float32)),
-    Catalogue(ids.astype(str), np.array(names), np.array(texts), phrases),
-    np.array([record['user_id'] for record in listens]).astype(str),
-    {'name': 'lastfm', 'simulated': False, 'citation': CITATION, 'homepage': HOMEPAGE, 'licence': LICENCE,
-     'archive': ARCHIVE, 'archive_sha256': metadata['archive_sha256'], 'counts': dict(metadata['counts'])})
+    Interactions(user.astype(np.int32), artist.astype(np.int32), weight.astype(np.float32)),
+    Catalogue(artists.astype(str), titles, np.array(texts), tags), users.astype(str),
+    {'counts': {'users': len(users), 'artists': len(artists), 'user_artists rows': rows,
+                'user_friends rows': len(friends.columns['userID']), 'merged user_artists rows': merged, **tag_counts}})
 
 
-def load(manual_dir, data_dir, verify_counts=True):
-  """Last.fm as a `Dataset` before any filter: value is the listening count, a text is 'name: tag, tag, ...'.
+def _read_tags(tables, users, artists):
+  """The most frequent tags of each of `artists` int64 `[artists]`, a tuple of tuples; and the counts of tags."""
+  tagged, tag_ids = tables['user_taggedartists.dat'], _unique_ids(tables['tags.dat'], 'tagID')
+  labels = np.array([label.strip() for label in tables['tags.dat'].columns['tagValue']])
+  tables['tags.dat'].refuse(labels == '', 'tagValue', 'a text')
+  tagged.refuse(~np.isin(tagged.numbers('userID'), users), 'userID', 'a userID of user_artists.dat')
+  tag, artist = tagged.numbers('tagID'), tagged.numbers('artistID')
+  tagged.refuse(~np.isin(tag, tag_ids), 'tagID', 'an id of tags.dat')
+  known = np.isin(artist, artists)
+  found = _top_tags(np.searchsorted(artists, artist[known]), tag[known], tag_ids, labels, len(artists))
+  return found, {'tag assignments': len(tag), 'tags': len(tag_ids),
+                 'dropped tag assignments to unknown artists': int(np.sum(~known))}
 
-  The archive is read and checked whole before the prepared copy below `data_dir` is written; the copy is used where
-  there is no archive, and made anew where the archive is another one (by SHA-256) than it was made from.
 
-  Args:
-    manual_dir: the folder the archive lies in, or None.
-    data_dir: where downloads and prepared copies are kept.
-    verify_counts: whether counts other than the published ones are refused.
-
-  Raises:
-    DataError: where there is neither archive nor copy nor network, or something in them cannot be used.
-  """
-  manual_dir, data_dir = (None if p is None else Path(p).expanduser() for p in (manual_dir, data_dir))
-  archive = _find_archive(manual_dir, data_dir)
-  sha256 = None if archive is None else _sha256(archive)
-  with _readable_copy(data_dir):
-    builders = _prepared(data_dir, sha256)
-  if builders is None:
-    tables, sha256 = _read_downloaded(manual_dir, data_dir, verify_counts) if archive is None else (
-      read_archive(archive, verify_counts), sha256)
-    builders = _prepare(data_dir, tables, sha256)
-  with _readable_copy(data_dir):
-    if verify_counts:
-      _verify_counts(builders[0].info.metadata['counts'])
-    return _dataset(builders)
+SOURCE = Source(
+  name='lastfm',
+  homepage='https://grouplens.org/datasets/hetrec-2011/',
+  citation="""@inproceedings{Cantador:RecSys2011,
+  author = {Cantador, Iv{\\'a}n and Brusilovsky, Peter and Kuflik, Tsvi},
+  title = {2nd Workshop on Information Heterogeneity and Fusion in Recommender Systems (HetRec 2011)},
+  booktitle = {Proceedings of the 5th ACM Conference on Recommender Systems},
+  year = {2011},
+}""",
+  licence='Non-commercial use; the rights in the data are those of Last.fm (https://www.last.fm)',
+  archives=(Archive(ARCHIVE, f'https://files.grouplens.org/datasets/hetrec2011/{ARCHIVE}'),),
+  read=read,
+  published=PUBLISHED)

@@ -50,7 +50,7 @@ def _read(name, archives, paths, scratch):
   """The `Dataset` of both archives, as `Source.read` has it."""
   with staging.database(scratch) as connection:
     for part, archive in zip(PARTS, archives, strict=True):
-      folder = Path(scratch, part)
+      folder = Path(scratch, Path(archive).stem)
       folder.mkdir()
       found = files.unpack(paths[archive], ('behaviors.tsv', 'news.tsv'), folder)
       _stage(connection, part, paths[archive], found)

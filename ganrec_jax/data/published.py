@@ -1,24 +1,28 @@
-"""Published data sets: where their archives come from, who made them, and how they are read."""
+"""Published data sets: where their archives come from, who made them, and how they are read and kept."""
 
 import dataclasses
-from collections.abc import Callable
+import difflib
+import importlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ganrec_jax.data import archives
+from ganrec_jax.data.archives import Archive
 from ganrec_jax.data.types import Dataset
+from ganrec_jax.errors import ConfigError, DataError
 
-
-@dataclasses.dataclass(frozen=True)
-class Archive:
-  """A file that a data set is published as.
-
-  Attributes:
-    name: its file name.
-    url: where it can be downloaded, or '' where a person has to get it (a form, a licence to agree to).
-    sha256: as hex, where every copy in circulation has the same bits and they are known; else ''.
-  """
-  name: str
-  url: str = ''
-  sha256: str = ''
+# Where each source is: a module and its name there, imported only when it is asked for.
+SOURCES = {
+  'lastfm': 'ganrec_jax.data.lastfm:SOURCE',
+  'lastfm1k': 'ganrec_jax.data.lastfm1k:SOURCE',
+  'movielens_small': 'ganrec_jax.data.movielens:SMALL',
+  'movielens_1m': 'ganrec_jax.data.movielens:ONE_MILLION',
+  'movielens_32m': 'ganrec_jax.data.movielens:THIRTY_TWO_MILLION',
+}
+_ADVICE = re.compile(r'; --config\.data\.tables[^)]*| \(--config\.data\.tables[^)]*\)')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Source:
     archives: all that it takes.
     read: reads the archives, `read(paths, scratch) -> Dataset` with {archive name: path} and an empty folder for
       temporary files; the dataset is unfiltered, and its `info` has counts of all that was dropped or merged.
+    published: the counts that `info['counts']` must have, as they were published.
+    version: of what `read` makes of an archive; a prepared copy of another version is not used.
   """
   name: str
   homepage: str
@@ -38,3 +44,68 @@ class Source:
   licence: str
   archives: tuple[Archive, ...]
   read: Callable[[dict[str, Path], Path], Dataset]
+  published: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  version: str = '1.0.0'
+
+
+def named(name, others=()):
+  """The `Source` of that name.
+
+  Raises:
+    ConfigError: for an unknown name, saying which are allowed, `others` included, the nearest first.
+  """
+  if name not in SOURCES:
+    allowed = sorted((*others, *SOURCES), key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio())
+    raise ConfigError(f'data.source is {name!r}; allowed are {", ".join(allowed)}')
+  module, _, attribute = SOURCES[name].partition(':')
+  return getattr(importlib.import_module(module), attribute)
+
+
+def load(source, manual_dir, data_dir):
+  """A published data set as a `Dataset` before any filter.
+
+  The archives are read and checked whole before the prepared copy below `data_dir` is written. The copy is used where
+  there are no archives, and made anew where one of them is another one (by SHA-256) than it was made from.
+
+  Args:
+    source: a `Source`.
+    manual_dir: the folder the archives lie in, or None.
+    data_dir: where downloads and prepared copies are kept.
+
+  Raises:
+    DataError: where there is neither archive nor copy nor network, or something in them cannot be used.
+  """
+  from ganrec_jax.data import tfds_copy  # imports TFDS, which takes seconds
+  manual_dir, data_dir = (None if p is None else Path(p).expanduser() for p in (manual_dir, data_dir))
+  folders = [p for p in (manual_dir, data_dir / 'downloads' / 'manual') if p is not None]
+  found = archives.find(source.archives, folders)
+  dataset = tfds_copy.read(source, data_dir, {name: archives.sha256(path) for name, path in found.items()})
+  if dataset is None:
+    # A log of any size lies in the scratch folder while it is written.
+    with (archives.complete(source, found, folders, data_dir) as paths,
+          tempfile.TemporaryDirectory(prefix='ganrec_jax') as scratch):
+      tfds_copy.write(source, data_dir, _read(source, paths, Path(scratch)))
+    dataset = tfds_copy.read(source, data_dir, {})
+  _verify_counts(source, dataset.info)
+  return dataset
+
+
+def _read(source, paths, scratch):
+  """The `Dataset` in the archives at `paths`, with all that is known of it in `info`."""
+  try:
+    dataset = source.read(paths, scratch)
+    _verify_counts(source, dataset.info)
+  except DataError as error:
+    # A folder that is soon gone is nothing to look into, and one's own tables' options are none here.
+    words = _ADVICE.sub('', str(error).replace(f'{scratch}{os.sep}', ''))
+    raise DataError(f'{words} (data set {source.name}, {source.homepage})') from error
+  return dataclasses.replace(dataset, info={
+    **dataset.info, 'name': source.name, 'simulated': False, 'citation': source.citation, 'homepage': source.homepage,
+    'licence': source.licence, 'archive_sha256': {name: archives.sha256(path) for name, path in paths.items()}})
+
+
+def _verify_counts(source, info):
+  wrong = [f'{info["counts"][key]} {key} where {due} are published' for key, due in source.published.items()
+           if info['counts'][key] != due]
+  if wrong:
+    raise DataError(f'{", ".join(archive.name for archive in source.archives)}: {"; ".join(wrong)}; get it anew')

@@ -13,19 +13,16 @@ Rules that all kinds share
   first seen between the two cuts is cold for validation, one that is first seen after the second is cold for test.
   Rows count in the window of their part alone: rows of a cold validation item (user) from after the second cut, and
   rows of a drawn cold item from before its window, are unused. A cold user's history is the last `history` rows
-  before his window where he has that many.
+  before his window where he has that many. How many users and items come new in each window is in `Split.info`.
+- No row is lost silently: `Split.info['unused']` counts the unused rows by `REASONS`.
 """
 
-import csv
-import gzip
-import io
-import zlib
-from pathlib import Path
+import dataclasses
+import datetime
+import math
 
 import numpy as np
 
-from ganrec_jax.artifacts import write_atomically
-from ganrec_jax.data.clean import restrict
 from ganrec_jax.data.types import PARTS, Split
 from ganrec_jax.errors import ConfigError, DataError
 
@@ -39,8 +36,72 @@ _WARM_PARTS, _ITEM_PARTS, _USER_PARTS = (
   for parts in (('train', 'valid', 'test'), ('unused', 'cold_valid', 'cold_test'),
                 ('unused', 'user_valid', 'user_test')))
 
+# Why a row is unused; the first that holds.
+REASONS = ('outside_its_window', 'user_not_in_training', 'item_not_in_training', 'user_without_history_or_targets',
+           'older_than_the_history')
+
 # Purposes of the random draws, folded into the seed.
-_USERS, _ITEMS, _ROWS, _ORDER, _IN_ALL = range(10, 15)
+_USERS, _ITEMS, _ROWS, _ORDER, _IN_ALL, _DRAW = range(10, 16)
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitConfig:
+  """How a log is split.
+
+  Attributes:
+    kind: 'random', 'temporal' or 'leave_one_out'.
+    cold_items: the share of the items that lose all their training interactions, from 0 to below 1.
+    cold_users: the share of the users that lose all their training interactions, from 0 to below 1.
+    history: how many interactions of a cold user are known at most when he is recommended something, from 1.
+    draw: which of several draws from the same data, from 0.
+    valid_from: the time, ISO 8601 in UTC, from which on rows of a temporal split are for validation; '' where the
+      cuts are taken from the log.
+    test_from: likewise, for test.
+
+  Raises:
+    ConfigError: for values out of range.
+  """
+  kind: str = 'random'
+  cold_items: float = 0.
+  cold_users: float = 0.
+  history: int = 10
+  draw: int = 0
+  valid_from: str = ''
+  test_from: str = ''
+
+  def __post_init__(self):
+    if self.kind not in KINDS:
+      raise ConfigError(f'split kind is {self.kind!r}, allowed are {", ".join(KINDS)}')
+    for name in ('cold_items', 'cold_users'):
+      if not 0 <= getattr(self, name) < 1:
+        raise ConfigError(f'{name} is {getattr(self, name)}, allowed is 0 to below 1')
+    for name, least in (('history', 1), ('draw', 0)):
+      if getattr(self, name) < least:
+        raise ConfigError(f'{name} is {getattr(self, name)}, allowed is {least} and more')
+    if bool(self.valid_from) != bool(self.test_from):
+      missing = 'test_from' if self.valid_from else 'valid_from'
+      raise ConfigError(f'split.{missing} is empty; give both valid_from and test_from, or neither')
+    if self.valid_from:
+      first, second = self.cuts()
+      if self.kind != 'temporal':
+        raise ConfigError(f'split.valid_from is {self.valid_from} and the kind {self.kind!r}; allowed is temporal')
+      if first >= second:
+        raise ConfigError(f'split.valid_from is {self.valid_from}, test_from {self.test_from}; allowed is a test_from '
+                          'after valid_from')
+
+  def cuts(self):
+    """Seconds since 1970 at which validation and test begin, where they are given."""
+    return tuple(_seconds(name, getattr(self, name)) for name in ('valid_from', 'test_from'))
+
+
+def _seconds(name, text):
+  """The first whole second since 1970 that is not before the ISO 8601 `text`, in UTC where it names no zone."""
+  try:
+    moment = datetime.datetime.fromisoformat(text.strip())
+  except ValueError as error:
+    raise ConfigError(f'split.{name} is {text!r}; allowed are dates and times in ISO 8601 such as 2010-06-30 or '
+                      '2010-06-30T12:00:00Z') from error
+  return math.ceil((moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp())
 
 
 def _rng(seed, purpose):
@@ -103,21 +164,21 @@ def _move_untrained(log, window, warm):
 
 
 def _cold_user_parts(log, window, user_role, trained_items, order, history):
-  """The parts int8 `[m]` of cold users' rows, and the numbers int64 `[m]` of these rows."""
+  """The parts int8 `[m]` of cold users' rows, these rows int64 `[m]`, and who can be asked bool `[users]`."""
   role = user_role[log.user]
   rows = np.flatnonzero((role > TRAIN) & trained_items[log.item] & (window <= role))
   user, size = log.user[rows], len(user_role)
   position, count = _positions(user, order[rows], size)
   before = np.bincount(user[window[rows] < role[rows]], minlength=size)
   start = np.maximum(before, np.minimum(history, count // 2))
-  usable = ((start > 0) & (start < count))[user]
+  usable = (start > 0) & (start < count)
   known = position < start[user]
   part = np.where(known, PARTS.index('history'), _USER_PARTS[role[rows]])
-  used = usable & (~known | (position >= start[user] - history))
-  return np.where(used, part, PARTS.index('unused')).astype(np.int8), rows
+  used = usable[user] & (~known | (position >= start[user] - history))
+  return np.where(used, part, PARTS.index('unused')).astype(np.int8), rows, usable
 
 
-def _assemble(log, window, user_role, item_role, order, history, seed):
+def _assemble(log, window, user_role, item_role, order, config, seed, info=None):
   """The `Split` that the windows int8 `[n]` of the rows and the roles of users and items make."""
   role = item_role[log.item]
   stays = user_role[log.user] == TRAIN
@@ -129,19 +190,26 @@ def _assemble(log, window, user_role, item_role, order, history, seed):
   trained_users, trained_items = _occurs(log.user[train], len(user_role)), _occurs(log.item[train], len(item_role))
   cold = stays & trained_users[log.user] & (role > TRAIN) & (window == role)
   part[cold] = _ITEM_PARTS[role[cold]]
-  parts, rows = _cold_user_parts(log, window, user_role, trained_items, order, history)
+  parts, rows, usable = _cold_user_parts(log, window, user_role, trained_items, order, config.history)
   part[rows] = parts
   in_all = warm & (window > TRAIN)
   rng = _rng(seed, _IN_ALL)
   for code in _ITEM_PARTS[1:]:
     rows = rng.permutation(np.flatnonzero(part == code))
     in_all[rows[:round(COLD_SHARE_IN_ALL * len(rows))]] = True
-  return Split(part, in_all)
+
+  rows = np.flatnonzero(part == PARTS.index('unused'))
+  user, item, stay, when = log.user[rows], log.item[rows], stays[rows], window[rows]
+  outside = np.where(stay, when != role[rows], when > user_role[user])
+  why = np.select([outside, stay & ~trained_users[user], ~stay & ~trained_items[item], ~usable[user]], range(4), 4)
+  counts = np.bincount(why, minlength=len(REASONS)).tolist()
+  unused = {reason: count for reason, count in zip(REASONS, counts, strict=True) if count}
+  return Split(part, in_all, {**(info or {}), 'unused': unused})
 
 
-def random_split(log, users, items, *, cold_items, cold_users, seed, history=5):
+def random_split(log, users, items, config, seed):
   """Warm pairs at random, 80/10/10; arguments and rules as in `make_split`."""
-  user_role, item_role = _draw_cold(log, users, items, cold_users, cold_items, seed)
+  user_role, item_role = _draw_cold(log, users, items, config.cold_users, config.cold_items, seed)
   window = _windows_of_cold(log, user_role, item_role)
   warm = window == TRAIN
   rows = _rng(seed, _ROWS).permutation(np.flatnonzero(warm))
@@ -149,15 +217,15 @@ def random_split(log, users, items, *, cold_items, cold_users, seed, history=5):
   window[rows[:valid]] = VALID
   window[rows[valid:valid + test]] = TEST
   order = _rng(seed, _ORDER).permutation(len(log))
-  return _assemble(log, _move_untrained(log, window, warm), user_role, item_role, order, history, seed)
+  return _assemble(log, _move_untrained(log, window, warm), user_role, item_role, order, config, seed)
 
 
-def leave_one_out(log, users, items, *, cold_items, cold_users, seed, history=5):
+def leave_one_out(log, users, items, config, seed):
   """Each user's last warm pair for test, the last but one for validation; users with fewer than three only train.
 
   Arguments and rules as in `make_split`; the last by time, or by a seeded order where the log has no times.
   """
-  user_role, item_role = _draw_cold(log, users, items, cold_users, cold_items, seed)
+  user_role, item_role = _draw_cold(log, users, items, config.cold_users, config.cold_items, seed)
   window = _windows_of_cold(log, user_role, item_role)
   warm = window == TRAIN
   rows, order = np.flatnonzero(warm), _order(log, seed)
@@ -166,7 +234,7 @@ def leave_one_out(log, users, items, *, cold_items, cold_users, seed, history=5)
   enough = count[log.user[rows]] >= 3
   window[rows[enough & (from_end == 2)]] = VALID
   window[rows[enough & (from_end == 1)]] = TEST
-  return _assemble(log, _move_untrained(log, window, warm), user_role, item_role, order, history, seed)
+  return _assemble(log, _move_untrained(log, window, warm), user_role, item_role, order, config, seed)
 
 
 def _first_window(index, window, size):
@@ -176,24 +244,56 @@ def _first_window(index, window, size):
   return np.where(first > TEST, TRAIN, first).astype(np.int8)
 
 
-def temporal_split(log, users, items, *, cold_items, cold_users, seed, history=5):
-  """One global cut in time: the last tenth of the rows for test, the tenth before for validation.
+def _cuts(log, config):
+  """The times at which validation and test begin: those given, or of the rows at 80% and 90% of the sorted log."""
+  if config.valid_from:
+    first, second = config.cuts()
+    for empty, name, what, time in ((log.time.min() >= first, 'valid_from', 'begins', log.time.min()),
+                                    (log.time.max() < second, 'test_from', 'ends', log.time.max())):
+      if empty:
+        raise DataError(f'split.{name} is {getattr(config, name)}, but the log {what} at {_iso(time)}; allowed are '
+                        'cuts with rows before valid_from, to train on, and rows from test_from on')
+    return first, second
+  places = [int((1 - VALID_SHARE - TEST_SHARE) * len(log)), int((1 - TEST_SHARE) * len(log))]
+  first, second = np.partition(log.time, places)[places]
+  if first == log.time.min():
+    raise DataError(f'column time: {np.mean(log.time == first):.0%} of the rows have the time {first}, the earliest; '
+                    'a temporal split needs rows from before its first cut')
+  return first, second
+
+
+def _iso(time):
+  return f'{np.datetime64(int(time), "s")}Z'
+
+
+def _arrivals(log, window, users, items, starts):
+  """For each window its start, rows, the users and items first seen in it, and the share of its rows that is theirs."""
+  first = [(what, index, _first_window(index, window, size), _occurs(index, size))
+           for what, index, size in (('users', log.user, users), ('items', log.item, items))]
+  found = {}
+  for code, (name, start) in enumerate(zip(('train', 'valid', 'test'), starts, strict=True)):
+    inside = window == code
+    found[name] = {'from': _iso(start), 'rows': int(inside.sum())}
+    for what, index, seen, occurs in first:
+      new = (seen == code) & occurs
+      found[name] |= {f'new_{what}': int(new.sum()),
+                      f'share_of_new_{what}': float(np.mean(new[index[inside]])) if inside.any() else 0.}
+  return found
+
+
+def temporal_split(log, users, items, config, seed):
+  """One global cut in time: the last tenth of the rows for test, the tenth before for validation, or by given cuts.
 
   Rows of the same time stay together, on the later side. Arguments and rules as in `make_split`.
 
   Raises:
-    DataError: for a log without times, or in which nothing lies before the first cut.
+    DataError: for a log without times, or in which nothing lies before the first cut, or after a given second one.
   """
   if log.time is None:
     raise DataError('a temporal split needs times and this log has none; allowed here are random and leave_one_out')
-  times = np.sort(log.time)
-  first = times[int((1 - VALID_SHARE - TEST_SHARE) * len(log))]
-  second = times[int((1 - TEST_SHARE) * len(log))]
+  first, second = _cuts(log, config)
   window = ((log.time >= first).astype(np.int8) + (log.time >= second)).astype(np.int8)
-  if window.all():
-    raise DataError(f'column time: {np.mean(log.time == first):.0%} of the rows have the time {first}, the earliest; '
-                    'a temporal split needs rows from before its first cut')
-  user_role, item_role = _draw_cold(log, users, items, cold_users, cold_items, seed)
+  user_role, item_role = _draw_cold(log, users, items, config.cold_users, config.cold_items, seed)
   stays = user_role[log.user] == TRAIN
   train = stays & (item_role[log.item] == TRAIN) & (window == TRAIN)
   trained_users, trained_items = _occurs(log.user[train], users), _occurs(log.item[train], items)
@@ -202,44 +302,41 @@ def temporal_split(log, users, items, *, cold_items, cold_users, seed, history=5
   known = trained_items[log.item]
   natural = _first_window(log.user[known], window[known], users)
   user_role = np.where((user_role == TRAIN) & ~trained_users, natural, user_role)
-  return _assemble(log, window, user_role, item_role, _order(log, seed), history, seed)
+  info = {'windows': _arrivals(log, window, users, items, (log.time.min(), first, second))}
+  return _assemble(log, window, user_role, item_role, _order(log, seed), config, seed, info)
 
 
 KINDS = {'random': random_split, 'temporal': temporal_split, 'leave_one_out': leave_one_out}
 
 
-def make_split(interactions, users, items, *, kind, cold_items, cold_users, seed, history=5):
+def make_split(interactions, users, items, *, seed, **options):
   """Splits a log by the rules at the head of this module; the same arguments give the same bits.
 
   Args:
     interactions: the log, `[n]`.
     users: the number of users.
     items: the number of items.
-    kind: 'random', 'temporal' or 'leave_one_out'.
-    cold_items: the share of the items that lose all their training interactions, from 0 to below 1.
-    cold_users: the share of the users that lose all their training interactions, from 0 to below 1.
     seed: not negative.
-    history: how many interactions of a cold user are known at most when he is recommended something, from 1.
+    options: the fields of `SplitConfig`.
 
   Raises:
-    ConfigError: for an argument that is not allowed.
+    ConfigError: for an option that is not allowed.
     DataError: for a log that cannot be split so: without times, or with nothing left to train on.
   """
-  if kind not in KINDS:
-    raise ConfigError(f'split kind is {kind!r}, allowed are {", ".join(KINDS)}')
-  for name, share in (('cold_items', cold_items), ('cold_users', cold_users)):
-    if not 0 <= share < 1:
-      raise ConfigError(f'{name} is {share}, allowed is 0 to below 1')
-  if history < 1:
-    raise ConfigError(f'history is {history}, allowed is 1 and more')
+  config = SplitConfig(**options)
   if not len(interactions):
     raise DataError('no interactions to split')
-  return KINDS[kind](interactions, users, items, cold_items=cold_items, cold_users=cold_users, seed=seed,
-                     history=history)
+  if config.draw:
+    seed = int(np.random.SeedSequence([seed, _DRAW, config.draw]).generate_state(1, np.uint64)[0])
+  return KINDS[config.kind](interactions, users, items, config, seed)
 
 
 def describe(split, dataset):
-  """Counts: rows of each part that is there, targets of the task `all`, trained and cold users and items."""
+  """Counts: rows of each part that is there, targets of the task `all`, trained and cold users and items.
+
+  Where the split was not read from a file, `unused` counts the unused rows by `REASONS`; `windows`, for a temporal one,
+  says when each begins, how many users and items are first seen in it, and the share of its rows that is theirs.
+  """
   log = dataset.interactions
   train = split.rows('train')
   return {
@@ -249,110 +346,5 @@ def describe(split, dataset):
     'warm_items': len(np.unique(log.item[train])),
     'cold_items': len(np.unique(log.item[split.rows('cold_valid', 'cold_test')])),
     'cold_users': len(np.unique(log.user[split.rows('user_valid', 'user_test')])),
+    **split.info,
   }
-
-
-_COLUMNS = ('user_id', 'item_id', 'part', 'in_all')
-
-
-def write_split(path, dataset, split):
-  """Writes the used rows in the order of the log as CSV, gzipped where the name ends in .gz; equal splits, equal bytes.
-
-  Columns are user_id, item_id, part and in_all (0 or 1).
-
-  Raises:
-    UserError: where it cannot be written; the file appears whole or not at all.
-  """
-  rows = np.flatnonzero(split.part)
-  log, text = dataset.interactions, io.StringIO(newline='')
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(_COLUMNS)
-  columns = (dataset.user_ids[log.user[rows]], dataset.catalogue.ids[log.item[rows]],
-             np.array(PARTS)[split.part[rows]], split.in_all[rows].astype(int))
-  writer.writerows(zip(*(column.tolist() for column in columns), strict=True))
-  content, path = text.getvalue().encode(), Path(path)
-  if path.suffix == '.gz':
-    content = gzip.compress(content, mtime=0)
-  write_atomically(path, lambda file: file.write(content))
-
-
-def _read_text(path):
-  try:
-    content = path.read_bytes()
-    return (gzip.decompress(content) if path.suffix == '.gz' else content).decode('utf-8-sig')
-  except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-    raise DataError(f'{path}: damaged gzip file ({error}); copy it again') from error
-  except OSError as error:
-    raise DataError(f'{path}: cannot be read ({error.strerror})') from error
-  except UnicodeDecodeError as error:
-    raise DataError(f'{path}: byte {error.start} is {error.object[error.start]:#x}, allowed is UTF-8') from error
-
-
-def _read_rows(path):
-  """The line number, user id, item id, part and in_all of each row of the file, as lists."""
-  reader = csv.reader(io.StringIO(_read_text(path), newline=''), strict=True)
-  rows = []
-  try:
-    header = next(reader, [])
-    missing = [name for name in _COLUMNS if name not in header]
-    if missing:
-      raise DataError(f'{path}, row 1: no column {", ".join(missing)} among {", ".join(header)!r}; allowed is the '
-                      f'header {",".join(_COLUMNS)}')
-    places = [header.index(name) for name in _COLUMNS]
-    for row in reader:
-      if len(row) != len(header):
-        raise DataError(f'{path}, row {reader.line_num}: {len(row)} columns where the header has {len(header)}')
-      rows.append([reader.line_num, *(row[place] for place in places)])
-  except csv.Error as error:
-    raise DataError(f'{path}, row {reader.line_num}: {error}; allowed is CSV') from error
-  if not rows:
-    raise DataError(f'{path}: no rows after the header')
-  return zip(*rows, strict=True)
-
-
-def _refuse(path, lines, column, values, bad, allowed):
-  """Raises a `DataError` for the first of the `bad` rows (bool `[n]`)."""
-  if bad.any():
-    row = int(np.argmax(bad))
-    raise DataError(f'{path}, row {lines[row]}, column {column}: {values[row]!r}; allowed is {allowed}')
-
-
-def _find(ids, values):
-  """The index int64 `[n]` of each of `values` in the unique `ids`, -1 where it is not there."""
-  order = np.argsort(ids)
-  place = np.minimum(np.searchsorted(ids, values, sorter=order), len(ids) - 1)
-  index = order[place]
-  return np.where(ids[index] == values, index, -1)
-
-
-def read_split(path, dataset):
-  """Reads the split that a file in the form of `write_split` holds.
-
-  Returns:
-    (dataset, split): the dataset restricted to the pairs of the file (others are counted in `info['dropped']`), and the
-    `Split` of its interactions.
-
-  Raises:
-    DataError: for a file that is missing or damaged, a missing column, an unknown part, an in_all that is not 0 or 1, a
-      pair that occurs twice, a pair that the data do not have; the message names file, row, column and value.
-  """
-  path = Path(path)
-  lines, user_ids, item_ids, parts, in_all = _read_rows(path)
-  codes = {name: code for code, name in enumerate(PARTS) if name != 'unused'}
-  part = np.array([codes.get(name, 0) for name in parts], np.int8)
-  _refuse(path, lines, 'part', parts, part == 0, ', '.join(codes))
-  flag = np.array(in_all)
-  _refuse(path, lines, 'in_all', in_all, (flag != '0') & (flag != '1'), '0 or 1')
-  user, item = _find(dataset.user_ids, np.array(user_ids)), _find(dataset.catalogue.ids, np.array(item_ids))
-  _refuse(path, lines, 'user_id', user_ids, user < 0, f'a user of {dataset.info["name"]}')
-  _refuse(path, lines, 'item_id', item_ids, item < 0, f'an item of {dataset.info["name"]}')
-  pairs, log = user * dataset.items + item, dataset.interactions
-  pair_names = list(zip(user_ids, item_ids, strict=True))
-  repeated = np.ones(len(pairs), bool)
-  repeated[np.unique(pairs, return_index=True)[1]] = False
-  _refuse(path, lines, 'user_id and item_id', pair_names, repeated, 'each pair once')
-  known = log.user.astype(np.int64) * dataset.items + log.item
-  row = _find(known, pairs)
-  _refuse(path, lines, 'user_id and item_id', pair_names, row < 0, f'an interaction of {dataset.info["name"]}')
-  by = np.argsort(row)
-  return restrict(dataset, row[by], 'not_in_split_file'), Split(part[by], flag[by] == '1')

@@ -11,8 +11,6 @@ import json
 import zlib
 from pathlib import Path
 
-import duckdb
-
 from ganrec_jax.data import relations, tables
 from ganrec_jax.data.relations import literal, quoted
 from ganrec_jax.errors import DataError
@@ -36,11 +34,8 @@ def not_empty(column):
 @contextlib.contextmanager
 def database(scratch):
   """A DuckDB database in the folder `scratch`, closed at the end; what it says of itself is a `DataError`."""
-  with contextlib.closing(relations.connect(scratch)) as connection:
-    try:
-      yield connection
-    except duckdb.Error as error:
-      raise DataError(f'{scratch}: {relations.first_words(error)}') from error
+  with relations.named(str(scratch)), tables.connected(str(scratch)) as connection:
+    yield connection
 
 
 def stage(connection, table, file, select, rules):
@@ -58,12 +53,13 @@ def stage(connection, table, file, select, rules):
   """
   broken = ' '.join(f'when not coalesce({rule.test}, false) then {k}' for k, rule in enumerate(rules))
   try:
-    connection.execute(f'create table {table} as {select}')
-    size, = connection.execute(f'select count(*) from {table}').fetchone()
-    found = connection.execute(f'select _line, case {broken} end as broken from {table} where broken is not null '
-                               'order by _line limit 1').fetchone()
-  except duckdb.Error as error:
-    raise DataError(_no_object(file) or f'{file}: {relations.first_words(error)}') from error
+    with relations.named(str(file)):
+      connection.execute(f'create table {table} as {select}')
+      size, = connection.execute(f'select count(*) from {table}').fetchone()
+      found = connection.execute(f'select _line, case {broken} end as broken from {table} where broken is not null '
+                                 'order by _line limit 1').fetchone()
+  except DataError as error:
+    raise DataError(_no_object(file) or str(error)) from error
   if not size:
     raise DataError(f'{file}: holds no row')
   if found:

@@ -3,6 +3,7 @@
 Every row of the log is either used or counted: rows in = rows merged into a pair + rows dropped, by reason.
 """
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -11,7 +12,8 @@ import tempfile
 import duckdb
 from absl import logging
 
-from ganrec_jax.data import catalogue, events, relations
+from ganrec_jax import artifacts
+from ganrec_jax.data import catalogue, columns, events, files, relations
 from ganrec_jax.data.types import Dataset
 from ganrec_jax.errors import ConfigError, DataError
 
@@ -26,6 +28,7 @@ USUAL = {
   'title': ('title', 'name', 'productname', 'headline'),
 }
 MERGES = ('sum', 'last', 'max')
+_MEGABYTES = 100  # what DuckDB may hold for each thread; the rest lies on disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +111,26 @@ class TablesConfig:
     return found
 
 
+def kept(config, folder):
+  """The `Dataset` of `load`, read once: kept in a folder of its own below `folder`, and read anew when a file changes.
+
+  The answer to a query is not kept, since a warehouse does not say when it changes.
+
+  Raises:
+    DataError: as `load` does.
+  """
+  if config.query or config.items_query:
+    return load(config)
+  paths = (config.interactions, *filter(None, (config.items,)))
+  found = [files.find(path) for path in paths]
+  vectors = files.state(config.vectors) if config.vectors.endswith('.npy') else None
+  options = dataclasses.asdict(config) | {name: os.path.abspath(path) for name, path in (
+    ('interactions', config.interactions), ('items', config.items)) if path}
+  place = os.path.join(folder, 'columns', artifacts.digest(options)[:16])
+  state = [[table.names, table.state] for table in found], vectors
+  return columns.cached(place, [options, state], lambda target: load(config, target))
+
+
 def load(config, folder=None):
   """The `Dataset` of one's own tables; `info` says what was read, merged, dropped and ignored.
 
@@ -118,40 +141,78 @@ def load(config, folder=None):
   Raises:
     DataError: naming file, row, column and value, where the tables cannot be used.
   """
-  with tempfile.TemporaryDirectory(prefix='ganrec_jax') as scratch:
-    connection = relations.connect(scratch)
-    try:
-      return _load(connection, config, scratch, folder)
-    except duckdb.Error as error:
-      raise DataError(f'{config.interactions or config.query}: {relations.first_words(error)}') from error
-    finally:
-      connection.close()
+  with tempfile.TemporaryDirectory(prefix='ganrec_jax') as scratch, connected(scratch) as connection:
+    return _load(connection, config, scratch, folder)
 
 
 def _load(connection, config, scratch, folder):
-  log = _relation(connection, config, 'interactions', config.interactions, config.query, scratch)
+  log = log_of(connection, config, config.interactions, scratch)
+  names, kinds = roles(config, log)
+  with relations.named(log.name):
+    user_ids, item_ids, pairs, counts = events.read(connection, log, names, kinds, merge=config.merge,
+                                                    refuse=config.bad_rows == 'refuse', folder=folder)
+  log.files.verify()
+  items, more = _catalogue(connection, config, item_ids, scratch)
+  return Dataset(pairs, items, user_ids, described(config, log.columns, names, counts) | more)
+
+
+def roles(config, log):
+  """The column for each role (user, item and, or None, value, time, event) in a `Relation`, and the weights of events.
+
+  Raises:
+    DataError: where a column is not there or not found.
+  """
   names = {role: _find(role, getattr(config, role), log, needed=role in ('user', 'item'))
            for role in ('user', 'item', 'value', 'time', 'event')}
   kinds = config.weights()
   if kinds and not names['event']:
     raise DataError(f'{log.name}: event_weights are given, but there is no column event among {", ".join(log.columns)}')
-  refuse = config.bad_rows == 'refuse'
-  user_ids, item_ids, columns, counts = events.read(connection, log, names, kinds, merge=config.merge, refuse=refuse,
-                                                    folder=folder)
-  log.files.verify()
-  items, more = catalogue.of_ids(item_ids), {}
-  if config.items or config.items_query:
-    table = _relation(connection, config, 'items', config.items, config.items_query, scratch)
-    items, more = catalogue.read(connection, table, _catalogue_columns(config, table), item_ids, refuse)
-    table.files.verify()
+  return names, kinds
+
+
+def described(config, columns, names, counts):
+  """The `info` of a dataset from the `columns` of a log, their roles `names` and the `counts` of its rows: what
+  was read and ignored; warns of every reason for which rows were dropped."""
+  name = os.path.basename(os.path.normpath(config.interactions)) or 'query'
   for reason, number in counts.items():
     if reason not in ('read', 'pairs') and number:
-      logging.warning('%s: %d of %d rows %s', log.name, number, counts['read'], reason.replace('_', ' '))
-  used = {name for role, name in names.items() if name and (kinds or role != 'event')}
-  return Dataset(columns, items, user_ids, {
-    'name': os.path.basename(os.path.normpath(config.interactions)) or 'query', 'simulated': False, 'citation': '',
-    'rows': counts, 'columns': {role: name for role, name in names.items() if name in used},
-    'ignored_columns': [name for name in log.columns if name not in used], **more})
+      logging.warning('%s: %d of %d rows %s', name, number, counts['read'], reason.replace('_', ' '))
+  used = {role: column for role, column in names.items() if column and (config.event_weights or role != 'event')}
+  return {'name': name, 'simulated': False, 'citation': '', 'rows': counts, 'columns': used,
+          'ignored_columns': [column for column in columns if column not in used.values()]}
+
+
+def catalogue_of(config, item_ids):
+  """The `Catalogue` of the items `item_ids`, str `[items]` in ascending order, and what was found and missed.
+
+  Raises:
+    DataError: as `load` does.
+  """
+  with tempfile.TemporaryDirectory(prefix='ganrec_jax') as scratch, connected(scratch) as connection:
+    connection.execute('create table items as select unnest(?) as id', [item_ids.tolist()])
+    return _catalogue(connection, config, item_ids, scratch)
+
+
+def _catalogue(connection, config, item_ids, scratch):
+  if not config.items and not config.items_query:
+    return catalogue.of_ids(item_ids), {}
+  table = _relation(connection, config, 'items', config.items, config.items_query, scratch)
+  with relations.named(table.name):
+    found = catalogue.read(connection, table, _catalogue_columns(config, table), item_ids, config.bad_rows == 'refuse')
+  table.files.verify()
+  return found
+
+
+def connected(scratch):
+  """A connection of DuckDB with its tables on disk, so that a log need not fit into memory; closed at the end."""
+  return contextlib.closing(duckdb.connect(os.path.join(scratch, 'log.duckdb'), config={
+    'preserve_insertion_order': True, 'memory_limit': f'{_MEGABYTES * (os.cpu_count() or 1)}MB',
+    'temp_directory': scratch}))
+
+
+def log_of(connection, config, path, scratch):
+  """The `Relation` of the log at `path`, or of the config's query; `scratch` is a folder for its answer."""
+  return _relation(connection, config, 'interactions', path, config.query, scratch)
 
 
 def _relation(connection, config, name, path, query, scratch):
@@ -159,7 +220,7 @@ def _relation(connection, config, name, path, query, scratch):
     return relations.of_query(connection, config.database, query, scratch, name)
   options = {'header': config.header} if name == 'interactions' else {}
   return relations.of_files(connection, path, encoding=config.encoding, delimiter=config.delimiter,
-                            quoting=config.quoting, **options)
+                            quoting=config.quoting, refuse=config.bad_rows == 'refuse', **options)
 
 
 def _plain(name):

@@ -135,9 +135,10 @@ class Dataset:
     for name, index, size in (('user', log.user, self.users), ('item', log.item, self.items)):
       row = int(np.argmax(index))
       _check(index[row] < size, f'row {row}, column {name}: index {index[row]}, allowed are 0 to {size - 1}')
-    pairs = log.user.astype(np.int64) * self.items + log.item
-    if not (pairs[1:] > pairs[:-1]).all():  # sorted pairs, the usual case, need no sorting
-      pairs.sort()
+    # Sorted pairs, the usual case, are different where each is larger than the one before; no codes, no sorting.
+    same = log.user[1:] == log.user[:-1]
+    if not ((log.user[1:] > log.user[:-1]) | (same & (log.item[1:] > log.item[:-1]))).all():
+      pairs = np.sort(log.user.astype(np.int64) * self.items + log.item)
       _check((pairs[1:] > pairs[:-1]).all(), 'a (user, item) pair occurs more than once; merge duplicates first')
 
   @property
@@ -170,12 +171,14 @@ class Split:
   Attributes:
     part: int8 `[n]`, an index into `PARTS` for each interaction.
     in_all: bool `[n]`, whether a held-out row counts as a target of the task `all`.
+    info: what a reader of the results must know of how it was made; see `splits.describe`.
 
   Raises:
     DataError: for codes outside `PARTS`.
   """
   part: np.ndarray
   in_all: np.ndarray
+  info: dict = dataclasses.field(default_factory=dict)
 
   def __post_init__(self):
     _check_column('part', self.part, len(self.part), 'i')

@@ -41,6 +41,10 @@ class Blend:
   base_score: Callable = flax.struct.field(pytree_node=False)
   net_score: Callable = flax.struct.field(pytree_node=False)
 
+  def folded(self, histories):
+    """The same two models with users known by `histories`, a `Ragged` over them, instead of those of the training."""
+    return self.replace(base=self.base.folded(histories), net=self.net.folded(histories))
+
 
 def make(base_score, base, net_score, net, users, warm):
   """A `Blend` with weights 0.

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrec_jax.data.ragged import merge
+from ganrec_jax.data.ragged import merge, pad
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.models import als, cease
 
@@ -55,6 +55,9 @@ class ClosedFormConfig:
     return als.AlsConfig(**{field.name: getattr(self, field.name) for field in dataclasses.fields(als.AlsConfig)})
 
 
+_USERS_A_BATCH = 1024
+
+
 @flax.struct.dataclass
 class ClosedFormParams:
   """A fitted model: score = factor_scale (u v_j) + sum over the history of weight x item_item[i, j].
@@ -75,6 +78,25 @@ class ClosedFormParams:
   items: jax.Array
   weights: jax.Array
   length: int = flax.struct.field(pytree_node=False)
+
+  def folded(self, histories):
+    """The same model with users known by `histories`, a `Ragged` over them, instead of those it was fitted on.
+
+    One solve for each user who has any, see `als.fold_in`; items learn nothing.
+    """
+    users, length = np.flatnonzero(histories.lengths), int(histories.lengths.max(initial=1)) or 1
+    factors = jnp.zeros((len(histories), self.factors.items.shape[1]))
+    for start in range(0, len(users), _USERS_A_BATCH):
+      some = users[start:start + _USERS_A_BATCH]
+      factors = factors.at[some].set(als.fold_in(self.factors, *pad(histories, some, length, 0)))
+    return self.replace(factors=self.factors.replace(users=factors), length=length, **_entries(histories))
+
+
+def _entries(histories):
+  # One entry more than there are, so that gathers from an empty log are legal.
+  return {'offsets': jnp.asarray(histories.offsets, jnp.int32),
+          'items': jnp.asarray(np.append(histories.values, 0), jnp.int32),
+          'weights': jnp.asarray(np.append(histories.weights, 0), jnp.float32)}
 
 
 def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
@@ -106,11 +128,8 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
   blend[warm] = config.warm_blend
   deviation = _deviation(item_item.mean[warm].mean(), item_item.square[warm].mean())
   scale = 1 / _factor_deviation(factors.users, factors.items[warm], largest)
-  # One entry more than there are, so that gathers from an empty log are legal.
-  return ClosedFormParams(
-    factors, scale, item_item.weights * (blend / deviation),
-    jnp.asarray(histories.offsets, jnp.int32), jnp.asarray(np.append(histories.values, 0), jnp.int32),
-    jnp.asarray(np.append(histories.weights, 0), jnp.float32), int(histories.lengths.max(initial=1)) or 1)
+  return ClosedFormParams(factors, scale, item_item.weights * (blend / deviation), **_entries(histories),
+                          length=int(histories.lengths.max(initial=1)) or 1)
 
 
 @jax.jit

@@ -12,7 +12,9 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ganrec_jax.data.ragged import pad
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.models.blocks import Encoder
 
@@ -109,6 +111,11 @@ class Recommender:
   items: jax.Array
   weights: jax.Array
   config: RecommenderConfig = flax.struct.field(pytree_node=False)
+
+  def folded(self, histories):
+    """The same model with users known by `histories`, a `Ragged` over them, instead of those it was trained on."""
+    items, weights = pad(histories, np.arange(len(histories)), int(histories.lengths.max(initial=1)) or 1, 0)
+    return self.replace(items=jnp.asarray(items), weights=jnp.asarray(weights))
 
 
 class _Bag(nn.Module):

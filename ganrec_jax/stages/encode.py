@@ -50,7 +50,8 @@ class Content:
     items: v_j, float32 `[items, width]`, whitened text vectors.
     users: u_i, float32 `[users, tokens, width]`: attention over the vectors of a user's items and, with a BERT, the
       vector of his history's text; None where the adversary's design reads no users.
-    texts: float32 `[items, dim]`, the text vectors as the encoder gives them, or None without one.
+    texts: float32 `[items, dim]`, the text vectors as the encoder gives them with the catalogue's ready vectors beside
+      them, or None without either.
   """
   kernel: jax.Array
   items: np.ndarray
@@ -149,7 +150,8 @@ def text_vectors(workspace, encoder, texts, name=None):
 def content(workspace, prepared, encoder):
   """What the texts say of items and users; whitening and vocabulary are fitted on warm items only."""
   catalogue, warm, histories = prepared.dataset.catalogue, prepared.warm, prepared.histories
-  found = None if encoder is None else text_vectors(workspace, encoder, catalogue.texts, 'encode.npz')
+  texts = None if encoder is None else text_vectors(workspace, encoder, catalogue.texts, 'encode.npz')
+  found = beside(texts, catalogue.vectors, warm)
   kernel = content_kernel(workspace, catalogue, warm, found)
   if found is None:
     rows = np.asarray(kernel[:, warm]) @ np.asarray(jax.random.normal(
@@ -165,6 +167,30 @@ def content(workspace, prepared, encoder):
       read = np.asarray(whitening.apply(text_vectors(workspace, encoder, told, 'encode_users.npz')))
       users = np.concatenate([users, read[:, None]], 1)
   return Content(kernel, items, users, found)
+
+
+def beside(texts, ready, warm):
+  """Text vectors and ready ones (of images, sounds) side by side, each row of length 1 in both halves.
+
+  Where an item has one half only, the other is the mean of the warm items that have it; where it has none, zeros.
+
+  Args:
+    texts: float32 `[items, dim]` or None.
+    ready: float32 `[items, more]` or None.
+    warm: int `[m]`, the warm items.
+
+  Returns:
+    float32 `[items, dim + more]`; the other one as it is where one is None.
+  """
+  if texts is None or ready is None:
+    return texts if ready is None else ready
+  there = [np.abs(half).sum(1) > 0 for half in (texts, ready)]
+  halves = []
+  for half, has in zip((texts, ready), there, strict=True):
+    unit = half / np.maximum(np.linalg.norm(half, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    known = warm[has[warm]]
+    halves.append(np.where(has[:, None], unit, unit[known].mean(0) if len(known) else 0))
+  return np.where((there[0] | there[1])[:, None], np.concatenate(halves, 1), 0).astype(np.float32)
 
 
 def content_kernel(workspace, catalogue, warm, found):

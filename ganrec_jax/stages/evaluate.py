@@ -8,10 +8,10 @@ import numpy as np
 
 from ganrec_jax import artifacts
 from ganrec_jax.data import sample
-from ganrec_jax.evaluation import beyond, ranking
+from ganrec_jax.evaluation import beyond, ranking, strata
 from ganrec_jax.evaluation.tasks import item_masks, make_tasks, train_counts
 from ganrec_jax.models import blend
-from ganrec_jax.stages.recommend import for_all
+from ganrec_jax.stages.recommend import for_all, knowing
 from ganrec_jax.training import interrupt
 
 
@@ -38,6 +38,7 @@ class Evaluation:
 
   Attributes:
     results: row -> task -> metric -> values, see `table.records`.
+    strata: row -> task -> stratum -> metric -> values, see `strata.records`.
     choices: row -> what was chosen on validation.
   """
 
@@ -45,9 +46,9 @@ class Evaluation:
     self._workspace, self._prepared, self._texts, self._judge = workspace, prepared, texts, judge
     self._tasks = make_tasks(prepared.dataset, prepared.split, workspace.config.seed)
     self._masks = item_masks(prepared.dataset, prepared.split)
-    users, self._counts = train_counts(prepared.dataset, prepared.split)
-    self._users = int((users > 0).sum())
-    self.results, self.choices = {}, {}
+    self._activity, self._counts = train_counts(prepared.dataset, prepared.split)
+    self._users = int((self._activity > 0).sum())
+    self.results, self.strata, self.choices = {}, {}, {}
 
   def add(self, row, score, params, skip=()):
     """Ranks all tasks but those of `skip` by one score function."""
@@ -59,7 +60,9 @@ class Evaluation:
     """Ranks all tasks by a fitted `Model`; in `all` its cold scores are calibrated, or left out as `never_cold`."""
     calibrated, chosen = for_all(self._prepared, model, self._judge)
     self.choices[row] = model.choices | ({'calibration': chosen} if chosen else {})
-    self.add(row, model.score, model.params, skip=('all',))
+    for name, task in self._tasks.items():
+      if name != 'all':
+        self._rank(row, name, model.score, knowing(model.params, task))
     if 'all' in self._tasks:
       self._rank(row, 'all', blend.score_calibrated, calibrated)
       if row == 'no_augmentation' and chosen:
@@ -79,7 +82,9 @@ class Evaluation:
     artifacts.save_lists(_lists(self._workspace, f'{row}.{name}'), data.user_ids, data.catalogue.ids, task.users,
                          lists, scores)
     cold = self._masks['cold_valid'] | self._masks['cold_test']
-    self.results.setdefault(row, {})[name] = ranking.metrics_per_user(lists, task.targets) | beyond.beyond_accuracy(
+    values = ranking.metrics_per_user(lists, task.targets)
+    self.strata.setdefault(row, {})[name] = strata.by_stratum(task, lists, values, self._activity, self._counts)
+    self.results.setdefault(row, {})[name] = values | beyond.beyond_accuracy(
       lists, task.candidates, self._counts, self._users, cold, self._masks['tail'], self._texts)
 
   def finish(self):

@@ -1,11 +1,12 @@
 """prepare: reads and checks the log, drops what is too thin, and splits it."""
 
 import dataclasses
+import functools
 import os
 
 import numpy as np
 
-from ganrec_jax.data import clean, ragged, sample, splits
+from ganrec_jax.data import clean, published, ragged, sample, split_files, splits
 from ganrec_jax.data.types import Dataset, Split
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation.tasks import item_masks
@@ -18,13 +19,13 @@ class Prepared:
   split: Split
   world: sample.World | None
 
-  @property
+  @functools.cached_property
   def histories(self):
     """The training items of each user, a `Ragged` over users, oldest first where there are times."""
     log = self.dataset.interactions.take(self.split.rows('train'))
     return ragged.group(log.user, log.item, self.dataset.users, order=log.time)
 
-  @property
+  @functools.cached_property
   def warm(self):
     """The warm items, int64 `[m]`."""
     return np.flatnonzero(item_masks(self.dataset, self.split)['warm'])
@@ -40,7 +41,17 @@ class Prepared:
 
 
 def prepare(config, given=None):
-  """Reads the log that the config names, or takes the `Dataset` that is `given` where data.source is 'given'.
+  """Reads and splits the log that the config names, or the `Dataset` that is `given` where data.source is 'given'.
+
+  Raises:
+    UserError: where the data or the config cannot be used.
+  """
+  dataset, world = read(config, given)
+  return Prepared(*split(dataset, config), world)
+
+
+def read(config, given=None):
+  """The data of a config without what is too thin, and the world behind them where they are simulated.
 
   Raises:
     UserError: where the data or the config cannot be used.
@@ -54,14 +65,19 @@ def prepare(config, given=None):
     raise ConfigError(f'data.user_share is {config.data.user_share}; allowed are numbers above 0, up to 1')
   if config.data.user_share < 1:
     dataset = clean.subsample_users(dataset, config.data.user_share, config.seed)
-  dataset = clean.k_core(dataset, config.data.min_user, config.data.min_item)
+  return clean.k_core(dataset, config.data.min_user, config.data.min_item), world
+
+
+def split(dataset, config):
+  """The dataset and its split, drawn or read from a file; a file leaves the pairs that it names.
+
+  Raises:
+    UserError: where the file or the config cannot be used.
+  """
   if config.data.split_file:
-    dataset, split = splits.read_split(config.data.split_file, dataset)
-  else:
-    split = splits.make_split(dataset.interactions, dataset.users, dataset.items, kind=config.split.kind,
-                              cold_items=config.split.cold_items, cold_users=config.split.cold_users,
-                              seed=config.seed)
-  return Prepared(dataset, split, world)
+    return split_files.read_split(config.data.split_file, dataset)
+  return dataset, splits.make_split(dataset.interactions, dataset.users, dataset.items, seed=config.seed,
+                                    **config.split.to_dict())
 
 
 def _read(config, given):
@@ -73,10 +89,12 @@ def _read(config, given):
   if config.data.source == 'sample':
     world = sample.make_world(sample.WorldConfig(seed=config.seed, **config.world.to_dict()))
     return world.dataset, world
-  if config.data.source == 'lastfm':
-    from ganrec_jax.data import lastfm  # imports TFDS, which takes seconds
-    return lastfm.load(config.data.manual_dir or None, os.path.expanduser(config.data.data_dir)), None
   if config.data.source == 'tables':
     from ganrec_jax.data import tables  # imports DuckDB
-    return tables.load(tables.TablesConfig(**config.data.tables.to_dict())), None
-  raise ConfigError(f'data.source is {config.data.source!r}; allowed are sample, lastfm, tables, given')
+    options = tables.TablesConfig(**config.data.tables.to_dict())
+    if config.data.prepared:
+      from ganrec_jax.data import beam
+      return beam.load(options, config.data.prepared), None
+    return tables.kept(options, os.path.expanduser(config.data.data_dir)), None
+  source = published.named(config.data.source, others=('sample', 'tables', 'given'))
+  return published.load(source, config.data.manual_dir or None, config.data.data_dir), None

@@ -112,6 +112,11 @@ def as_histories(generated, users, weight):
   return ragged.group(generated.user, generated.item, users, np.full(len(generated), weight, np.float32))
 
 
+def knowing(params, task):
+  """A model's parameters for the users of a task: cold users are known by their histories, and nothing is fitted."""
+  return params if task.histories is None else params.folded(task.histories)
+
+
 class Judge:
   """NDCG@20 on the validation tasks of a split."""
 
@@ -125,8 +130,9 @@ class Judge:
 
   def per_user(self, score, params, task):
     """NDCG@20 of each user of a task that the split has, float64 `[users]`."""
-    lists, _ = ranking.top_k(score, params, self.tasks[task], k=20, devices=self._devices)
-    return ranking.metrics_per_user(lists, self.tasks[task].targets)['ndcg@20']
+    task = self.tasks[task]
+    lists, _ = ranking.top_k(score, knowing(params, task), task, k=20, devices=self._devices)
+    return ranking.metrics_per_user(lists, task.targets)['ndcg@20']
 
   def calibrate(self, score, params, warm, unit):
     """Factor and offset of cold scores for the task `all`, see `blend.calibrate`; `unit` is the offsets' unit."""

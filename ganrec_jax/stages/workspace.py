@@ -50,6 +50,18 @@ class Workspace:
     return loop.Surroundings(stage, self.devices, path, self.metrics)
 
 
+def devices(config):
+  """The devices that the config asks for, a tuple.
+
+  Raises:
+    ConfigError: where there are fewer.
+  """
+  found = jax.devices()
+  if not 0 <= config.devices <= len(found):
+    raise ConfigError(f'devices is {config.devices}; allowed are 0 (all) to {len(found)}')
+  return tuple(found[:config.devices or len(found)])
+
+
 def make(config, path):
   """The workspace of a config in the work directory `path`, which is made where it does not exist.
 
@@ -57,11 +69,9 @@ def make(config, path):
     UserError: where another version has left the work directory.
     ConfigError: where there are fewer devices than asked for.
   """
-  found = jax.devices()
-  if not 0 <= config.devices <= len(found):
-    raise ConfigError(f'devices is {config.devices}; allowed are 0 (all) to {len(found)}')
+  found = devices(config)
   _claim(path)
-  return Workspace(config, path, tuple(found[:config.devices or len(found)]), Metrics(path))
+  return Workspace(config, path, found, Metrics(path))
 
 
 def _claim(path):

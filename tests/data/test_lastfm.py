@@ -1,7 +1,5 @@
-import functools
-import http.server
+import dataclasses
 import sys
-import threading
 import zipfile
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ganrec_jax.data import lastfm
+from ganrec_jax.data import lastfm, published
 from ganrec_jax.errors import DataError
 
 FILES = {
@@ -32,14 +30,9 @@ def _write(folder, changed=()):
   return folder / lastfm.ARCHIVE
 
 
-@pytest.fixture(autouse=True)
-def _no_network(monkeypatch):
-  monkeypatch.setattr(lastfm, 'URL', 'http://127.0.0.1:9/archive.zip')
-
-
-def _load(tmp_path, changed=()):
-  _write(tmp_path / 'manual', changed)
-  return lastfm.load(str(tmp_path / 'manual'), str(tmp_path / 'data'), verify_counts=False)
+def _read(tmp_path, changed=()):
+  (tmp_path / 'scratch').mkdir(parents=True, exist_ok=True)
+  return lastfm.read({lastfm.ARCHIVE: _write(tmp_path, changed)}, tmp_path / 'scratch')
 
 
 def _triples(dataset):
@@ -49,16 +42,14 @@ def _triples(dataset):
 
 
 def test_reads_ids_titles_texts_and_tags_by_frequency_then_text(tmp_path):
-  dataset = _load(tmp_path)
+  dataset = _read(tmp_path)
   assert _triples(dataset) == [('4', '7', 1), ('20', '3', 5), ('20', '7', 10)]
   assert dataset.catalogue.ids.tolist() == ['3', '7', '12']
   assert dataset.catalogue.titles.tolist() == ['Air', 'Björk', 'Nobody']
   assert dataset.catalogue.phrases == (('ambient',), ('rock', 'ambient', 'español'), ())
   assert dataset.catalogue.texts.tolist() == ['Air: ambient', 'Björk: rock, ambient, español', 'Nobody']
-  assert dataset.interactions.time is None and dataset.info['name'] == 'lastfm' and dataset.info['simulated'] is False
+  assert dataset.interactions.time is None
   assert dataset.info['counts']['dropped tag assignments to unknown artists'] == 1
-  assert 'Cantador' in dataset.info['citation'] and str(tmp_path) not in repr(dataset.info)
-  assert 'tensorflow' not in sys.modules
 
 
 def test_only_the_ten_most_frequent_tags_are_kept():
@@ -71,17 +62,17 @@ def test_only_the_ten_most_frequent_tags_are_kept():
 
 
 def test_line_ends_headers_blanks_and_folders_make_no_difference(tmp_path):
-  expected = _load(tmp_path / 'a')
+  expected = _read(tmp_path / 'a')
   changed = {name: text.replace('\r\n', '\n').replace('\n', '\r\n').rstrip('\r\n') for name, text in FILES.items()}
   changed['user_artists.dat'] = '20\t7  \t 10\n20\t3\t5\n4\t7\t1'
-  assert _load(tmp_path / 'b', changed).sha256() == expected.sha256()
+  assert _read(tmp_path / 'b', changed).sha256() == expected.sha256()
   ascii_tags = {**FILES, 'tags.dat': FILES['tags.dat'].replace('ñ', 'n')}
   inside = dict.fromkeys(FILES) | {f'folder/{name}': text for name, text in ascii_tags.items()}
-  assert _load(tmp_path / 'c', inside).sha256() == _load(tmp_path / 'd', ascii_tags).sha256()
+  assert _read(tmp_path / 'c', inside).sha256() == _read(tmp_path / 'd', ascii_tags).sha256()
 
 
 def test_repeated_pairs_are_summed_and_counted(tmp_path):
-  dataset = _load(tmp_path, {'user_artists.dat': FILES['user_artists.dat'] + '20\t7\t4\n'})
+  dataset = _read(tmp_path, {'user_artists.dat': FILES['user_artists.dat'] + '20\t7\t4\n'})
   assert _triples(dataset) == [('4', '7', 1), ('20', '3', 5), ('20', '7', 14)]
   assert dataset.info['counts']['merged user_artists rows'] == 1
 
@@ -104,11 +95,10 @@ def test_repeated_pairs_are_summed_and_counted(tmp_path):
   ('tags.dat', '2\tesp', '1\tesp', "tags.dat, row 3, column tagID: '1'"),
   ('tags.dat', 'tagID\ttagValue', 'wrong\theader', "tags.dat, row 1, column tagID: 'wrong'"),
 ])
-def test_refuses_a_bad_row_and_writes_nothing(tmp_path, member, old, new, message):
+def test_refuses_a_bad_row(tmp_path, member, old, new, message):
   assert old in FILES[member]
   with pytest.raises(DataError, match=message):
-    _load(tmp_path, {member: FILES[member].replace(old, new, 1)})
-  assert not (tmp_path / 'data').exists()
+    _read(tmp_path, {member: FILES[member].replace(old, new, 1)})
 
 
 def test_refuses_bytes_that_are_not_utf8(tmp_path):
@@ -119,25 +109,34 @@ def test_refuses_bytes_that_are_not_utf8(tmp_path):
 @pytest.mark.parametrize('member', FILES)
 def test_refuses_a_missing_or_empty_member(tmp_path, member):
   with pytest.raises(DataError, match=f'no {member} among its members'):
-    _load(tmp_path, {member: None})
+    _read(tmp_path, {member: None})
   with pytest.raises(DataError, match=f'{member}: no rows after the header'):
-    _load(tmp_path, {member: FILES[member].splitlines()[0]})
+    _read(tmp_path, {member: FILES[member].splitlines()[0]})
 
 
 def test_refuses_counts_that_are_not_the_published_ones(tmp_path):
-  _load(tmp_path)
-  for data in ('data', 'other'):  # With a prepared copy and without.
-    with pytest.raises(DataError, match='2 users where 1892 are published; 3 artists where 17632 are'):
-      lastfm.load(str(tmp_path / 'manual'), str(tmp_path / data))
-  assert not (tmp_path / 'other').exists()
+  _write(tmp_path / 'manual')
+  with pytest.raises(DataError, match='2 users where 1892 are published; 3 artists where 17632 are .*grouplens.org'):
+    published.load(lastfm.SOURCE, str(tmp_path / 'manual'), str(tmp_path / 'data'))
+  assert not (tmp_path / 'data').exists()
+
+
+def test_the_prepared_copy_holds_what_was_read(tmp_path):
+  expected = _read(tmp_path)
+  source = dataclasses.replace(lastfm.SOURCE, published={})
+  dataset = published.load(source, str(tmp_path), str(tmp_path / 'data'))
+  assert dataset.sha256() == expected.sha256() and dataset.info['counts'] == expected.info['counts']
+  assert dataset.info['name'] == 'lastfm' and dataset.info['simulated'] is False
+  assert 'Cantador' in dataset.info['citation'] and str(tmp_path) not in repr(dataset.info)
+  assert 'tensorflow' not in sys.modules
 
 
 @pytest.mark.parametrize('share', [0, .1, .5, .99])
 def test_refuses_a_truncated_archive(tmp_path, share):
   path = _write(tmp_path)
   path.write_bytes(path.read_bytes()[:int(share * path.stat().st_size)])
-  with pytest.raises(DataError, match='damaged or truncated archive'):
-    lastfm.read_archive(path, False)
+  with pytest.raises(DataError, match='damaged, truncated or encrypted archive'):
+    lastfm.read({lastfm.ARCHIVE: path}, tmp_path)
 
 
 @example(place=.87890625, mask=100)  # A line break in the name of a member.
@@ -145,80 +144,21 @@ def test_refuses_a_truncated_archive(tmp_path, share):
 @given(st.floats(0, 1, exclude_max=True), st.integers(1, 255))
 def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path, place, mask):
   path = _write(tmp_path)
-  expected = repr(lastfm.read_archive(path, False))
+  expected = lastfm.read({lastfm.ARCHIVE: path}, tmp_path).sha256()
   content = bytearray(path.read_bytes())
   content[int(place * len(content))] ^= mask
   path.write_bytes(content)
   try:
-    assert repr(lastfm.read_archive(path, False)) == expected
+    assert lastfm.read({lastfm.ARCHIVE: path}, tmp_path).sha256() == expected
   except DataError as error:
     assert '\n' not in str(error)
 
 
-def test_the_copy_serves_without_the_archive_and_follows_another_archive(tmp_path):
-  first = _load(tmp_path)
-  (tmp_path / 'manual' / lastfm.ARCHIVE).unlink()
-  assert lastfm.load(None, str(tmp_path / 'data'), False).sha256() == first.sha256()
-  second = _load(tmp_path, {'user_artists.dat': FILES['user_artists.dat'].replace('\t10', '\t11')})
-  assert _triples(second)[2] == ('20', '7', 11)
-  assert second.info['archive_sha256'] != first.info['archive_sha256']
-
-
-@pytest.mark.parametrize('name, content', [('*array_record*', b''), ('metadata.json', b'{'), ('metadata.json', b'{}'),
-                                           ('dataset_info.json', b'{')])
-def test_refuses_a_damaged_copy(tmp_path, name, content):
-  _load(tmp_path)
-  next((tmp_path / 'data').glob(f'hetrec2011_lastfm/listens/*/{name}')).write_bytes(content)
-  with pytest.raises(DataError, match=r'hetrec2011_lastfm: the prepared copy is damaged .* delete this folder'):
-    _load(tmp_path)
-
-
-def test_the_manual_folder_below_data_dir_is_looked_into(tmp_path):
-  (tmp_path / 'data' / 'downloads').mkdir(parents=True)
-  _write(tmp_path / 'data' / 'downloads' / 'manual')
-  assert len(lastfm.load(None, str(tmp_path / 'data'), False).interactions) == 3
-
-
-def test_without_archive_and_network_it_says_where_it_looked(tmp_path):
-  with pytest.raises(DataError, match=r'elsewhere or .*data/downloads/manual, and http.* cannot be reached .*'
-                     r'--config.data.manual_dir=FOLDER'):
-    lastfm.load(str(tmp_path / 'elsewhere'), str(tmp_path / 'data'))
-  assert not (tmp_path / 'data').exists()
-
-
-def test_a_server_that_never_answers_is_given_up():
-  with http.server.HTTPServer(('127.0.0.1', 0), http.server.BaseHTTPRequestHandler) as silent:
-    assert lastfm._unreachable(f'http://127.0.0.1:{silent.server_port}/', .2) is not None
-
-
-class _QuietHandler(http.server.SimpleHTTPRequestHandler):
-  def log_message(self, *arguments):
-    pass
-
-
-def test_downloads_and_keeps_no_bad_file(tmp_path, monkeypatch):
-  path = _write(tmp_path / 'served')
-  with http.server.ThreadingHTTPServer(
-      ('127.0.0.1', 0), functools.partial(_QuietHandler, directory=str(path.parent))) as server:
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    monkeypatch.setattr(lastfm, 'URL', f'http://127.0.0.1:{server.server_port}/{lastfm.ARCHIVE}')
-    good = path.read_bytes()
-    path.write_bytes(good[:200])
-    try:
-      with pytest.raises(DataError, match='damaged or truncated archive'):
-        lastfm.load(None, str(tmp_path / 'data'), False)
-      assert not list((tmp_path / 'data').rglob('*.zip'))
-      path.write_bytes(good)
-      assert len(lastfm.load(None, str(tmp_path / 'data'), False).interactions) == 3
-    finally:
-      server.shutdown()
-      thread.join()
-
-
 def test_the_published_archive(real_data, tmp_path):
-  dataset = lastfm.load(str(real_data), str(tmp_path))
+  dataset = published.load(lastfm.SOURCE, str(real_data), str(tmp_path))
   assert (dataset.users, dataset.items, len(dataset.interactions)) == (1892, 17632, 92834)
   assert dataset.catalogue.titles[0] == 'MALICE MIZER' and _triples(dataset)[0] == ('2', '51', 13883)
   assert max(map(len, dataset.catalogue.phrases)) == 10
-  assert lastfm.load(None, str(tmp_path)).sha256() == dataset.sha256()
+  # What the archive has always been read as.
+  assert dataset.sha256() == '61bdd0225a679f04968c94d3b282cf65556ce22bd6a9ba82fdd2a48dc6c9b8f6'
+  assert published.load(lastfm.SOURCE, None, str(tmp_path)).sha256() == dataset.sha256()

@@ -1,25 +1,24 @@
 import collections
 import dataclasses
-import gzip
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganrec_jax.data.splits import KINDS, describe, make_split, read_split, write_split
-from ganrec_jax.data.types import PARTS, Catalogue, Dataset, Interactions, Split
-from ganrec_jax.errors import ConfigError, DataError, UserError
+from ganrec_jax.data.splits import KINDS, REASONS, describe, make_split
+from ganrec_jax.data.types import PARTS, Catalogue, Dataset, Interactions
+from ganrec_jax.errors import ConfigError, DataError
 
 USERS = ITEMS = 12
 SHARES = st.sampled_from([0., .2, .5, .9])
 
 
 @st.composite
-def _logs(draw, min_size=1):
+def _logs(draw):
   """Logs of 1 to 60 pairs: users without rows, items without rows and a single item among them, times with ties."""
   items = draw(st.sampled_from([1, 3, ITEMS]))
-  pairs = draw(st.sets(st.tuples(st.integers(0, USERS - 1), st.integers(0, items - 1)), min_size=min_size, max_size=60))
+  pairs = draw(st.sets(st.tuples(st.integers(0, USERS - 1), st.integers(0, items - 1)), min_size=1, max_size=60))
   user, item = np.array(sorted(pairs), np.int32).T
   times = np.array(draw(st.lists(st.integers(0, 20), min_size=len(user), max_size=len(user))), np.int64)
   return Interactions(user, item, np.ones(len(user), np.float32), times)
@@ -33,8 +32,8 @@ def _random_log(users=200, items=100, rows=4000, seed=0):
 
 
 def _dataset(log, users=USERS, items=ITEMS):
-  ids = np.array([f'item "{k}", \u00e9\n' for k in range(items)])
-  return Dataset(log, Catalogue(ids, ids, ids, ((),) * items), np.array([f'u,{k}' for k in range(users)]),
+  ids = np.array([f'i{k}' for k in range(items)])
+  return Dataset(log, Catalogue(ids, ids, ids, ((),) * items), np.array([f'u{k}' for k in range(users)]),
                  {'name': 'tiny'})
 
 
@@ -76,6 +75,86 @@ def test_no_cold_item_or_user_is_ever_trained_on(kind, log, cold_items, cold_use
     assert split.in_all[rows].sum() == round(.1 * len(rows))
   again = make_split(log, USERS, ITEMS, **arguments)
   assert again.sha256() == split.sha256()
+
+
+@pytest.mark.parametrize(('kind', 'sha256'), [
+  ('random', 'f4760935e537b02daab8e080da1a301dddbd7e45ea9dfe26215d05892834e00b'),
+  ('temporal', 'c1c0be310ab83a0f34061662d238ff20a2b83839507adb7ada02f95438c32a3e'),
+  ('leave_one_out', '80c5a6e0ae048601a1a2422edc04158285b9478be894a8ae9510df0cdbaea622')])
+def test_the_bits_of_a_split_stay_what_they_are(kind, sha256):
+  arguments = {'kind': kind, 'cold_items': .2, 'cold_users': .1, 'seed': 7, 'history': 5}
+  log = _random_log()
+  assert make_split(log, 200, 100, **arguments).sha256() == sha256
+  assert make_split(log, 200, 100, **arguments, draw=0).sha256() == sha256
+  others = {make_split(log, 200, 100, **arguments, draw=draw).sha256() for draw in range(5)}
+  assert len(others) == 5 and sha256 in others
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@settings(deadline=None, max_examples=100)
+@given(_logs(), SHARES, SHARES, st.integers(0, 9), st.integers(1, 4))
+def test_every_row_is_in_a_part_or_unused_for_a_reason(kind, log, cold_items, cold_users, seed, history):
+  split = _split(log, kind=kind, cold_items=cold_items, cold_users=cold_users, seed=seed, history=history)
+  if split is None:
+    return
+  told = describe(split, _dataset(log))
+  unused = told['rows'].pop('unused', 0)
+  assert sum(told['rows'].values()) + sum(told['unused'].values()) == len(log)
+  assert unused == sum(told['unused'].values()) and set(told['unused']) <= set(REASONS)
+  assert all(told['unused'].values())
+  users, items = (_members(index, split, 'train') for index in (log.user, log.item))
+  rows = split.rows('unused').tolist()
+  known = {row for row in rows if int(log.user[row]) in users}  # users who stay
+  lone = {row for row in rows if int(log.item[row]) not in items}
+  asked = _members(log.user, split, 'history')
+  # Without times there is one way to lose a row of a user who stays or of an item that is trained.
+  if kind != 'temporal':
+    assert 'outside_its_window' not in told['unused'] and not known
+    assert told['unused'].get('older_than_the_history', 0) == 0 or cold_users > 0
+    assert sum(told['unused'].get(reason, 0) for reason in REASONS[1:3]) == len(lone)
+    assert told['unused'].get('user_without_history_or_targets', 0) == sum(
+      row not in lone and int(log.user[row]) not in asked for row in rows)
+
+
+@settings(deadline=None, max_examples=100)
+@given(_logs(), SHARES, SHARES, st.integers(0, 9))
+def test_what_comes_new_in_each_window_equals_its_definition(log, cold_items, cold_users, seed):
+  split = _split(log, kind='temporal', cold_items=cold_items, cold_users=cold_users, seed=seed)
+  if split is None:
+    return
+  windows = describe(split, _dataset(log))['windows']
+  times = np.sort(log.time)
+  cuts = [times[0], times[int(.8 * len(log))], times[int(.9 * len(log))], times[-1] + 1]
+  assert [w['from'] for w in windows.values()] == [f'1970-01-01T00:00:{cut:02d}Z' for cut in cuts[:3]]
+  for (name, told), start, stop in zip(windows.items(), cuts[:-1], cuts[1:], strict=True):
+    rows = np.flatnonzero((log.time >= start) & (log.time < stop))
+    assert told['rows'] == len(rows), name
+    for what, index in (('users', log.user), ('items', log.item)):
+      new = {k for k in set(index.tolist()) if start <= log.time[index == k].min() < stop}
+      assert told[f'new_{what}'] == len(new)
+      assert told[f'share_of_new_{what}'] == (np.mean([int(index[row]) in new for row in rows]) if len(rows) else 0)
+  assert windows['train']['share_of_new_users'] == 1
+
+
+def test_given_cuts_are_the_windows():
+  log = _random_log()
+  log = dataclasses.replace(log, time=log.time + 1262304000)  # from 2010-01-01 on, for twelve days
+  arguments = {'kind': 'temporal', 'cold_items': 0, 'cold_users': 0, 'seed': 0}
+  split = make_split(log, 200, 100, **arguments, valid_from='2010-01-05', test_from='2010-01-09T12:00:00+02:00')
+  first, second = 1262304000 + 4 * 86400, 1262304000 + 8 * 86400 + 10 * 3600
+  assert log.time[split.rows('train')].max() < first <= log.time[split.rows('valid')].min()
+  assert log.time[split.rows('valid')].max() < second <= log.time[split.rows('test')].min()
+  assert not len(split.rows('unused'))
+  assert split.info['windows']['test']['from'] == '2010-01-09T10:00:00Z'
+  # A cut within a second leaves that second before it.
+  exact = log.time[split.rows('valid')].min()
+  late = f'{np.datetime64(int(exact), "s")}.5Z'
+  assert log.time[make_split(log, 200, 100, **arguments, valid_from=late, test_from='2010-01-10').rows(
+    'train')].max() == exact
+  for cuts, message in ((('2009-01-01', '2010-01-08'), 'valid_from is 2009-01-01, but the log begins at 2010-01-01T'),
+                        (('2010-01-05', '2011-01-08'), 'test_from is 2011-01-08, but the log ends at 2010-01-12T')):
+    with pytest.raises(DataError, match=message):
+      make_split(log, 200, 100, **arguments, valid_from=cuts[0], test_from=cuts[1])
 
 
 @settings(deadline=None, max_examples=150)
@@ -125,7 +204,7 @@ def test_random_split_has_the_shares_it_says():
   assert rows['valid'] == rows['test'] == int(.1 * warm)
   assert sum(rows.values()) == len(log)
   usable = collections.Counter(log.user[split.rows('history', 'user_valid', 'user_test')].tolist())
-  assert rows['history'] == sum(min(5, count // 2) for count in usable.values())
+  assert rows['history'] == sum(min(10, count // 2) for count in usable.values())
   assert numbers['targets_in_all'] == rows['valid'] + rows['test'] + sum(
     round(.1 * rows[part]) for part in ('cold_valid', 'cold_test'))
   for one, other in (('cold_valid', 'cold_test'), ('user_valid', 'user_test')):
@@ -179,7 +258,15 @@ def test_refusals():
   arguments = {'kind': 'random', 'cold_items': .2, 'cold_users': .1, 'seed': 0}
   for changed, message in (({'kind': 'radnom'}, "'radnom', allowed are random, temporal, leave_one_out"),
                            ({'cold_items': 1}, 'cold_items is 1, allowed'), ({'cold_users': -.1}, 'cold_users is -0.1'),
-                           ({'cold_items': float('nan')}, 'cold_items is nan'), ({'history': 0}, 'history is 0')):
+                           ({'cold_items': float('nan')}, 'cold_items is nan'), ({'history': 0}, 'history is 0'),
+                           ({'draw': -1}, 'draw is -1, allowed is 0'),
+                           ({'valid_from': '2010'}, 'split.test_from is empty; give both'),
+                           ({'test_from': '2010-01-01'}, 'split.valid_from is empty; give both'),
+                           ({'valid_from': '2010-13-01', 'test_from': '2011-01-01'},
+                            "valid_from is '2010-13-01'; allowed are dates and times in ISO 8601"),
+                           ({'valid_from': '2010-01-01', 'test_from': '2011-01-01'}, "kind 'random'; allowed is temp"),
+                           ({'kind': 'temporal', 'valid_from': '2011-01-01', 'test_from': '2011-01-01'},
+                            'valid_from is 2011-01-01, test_from 2011-01-01; allowed is a test_from after')):
     with pytest.raises(ConfigError, match=message):
       make_split(log, 200, 100, **{**arguments, **changed})
   with pytest.raises(DataError, match='this log has none; allowed here are random and leave_one_out'):
@@ -188,106 +275,3 @@ def test_refusals():
     make_split(dataclasses.replace(log, time=np.full(len(log), 5)), 200, 100, **{**arguments, 'kind': 'temporal'})
   with pytest.raises(DataError, match='no interactions to split'):
     make_split(log.take([]), 200, 100, **arguments)
-
-
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(_logs(min_size=3), st.data(), st.sampled_from(['s.csv', 's.csv.gz']))
-def test_what_is_written_is_read(tmp_path, log, data, name):
-  part = np.array(data.draw(st.lists(st.integers(0, len(PARTS) - 1), min_size=len(log), max_size=len(log))), np.int8)
-  part[data.draw(st.integers(0, len(log) - 1))] = 1
-  in_all = np.array(data.draw(st.lists(st.booleans(), min_size=len(log), max_size=len(log))))
-  dataset, split = _dataset(log), Split(part, in_all)
-  write_split(tmp_path / name, dataset, split)
-  written = (tmp_path / name).read_bytes()
-  read, read_back = read_split(tmp_path / name, dataset)
-  used = np.flatnonzero(part)
-  np.testing.assert_array_equal(read_back.part, part[used])
-  np.testing.assert_array_equal(read_back.in_all, in_all[used])
-  np.testing.assert_array_equal(read.user_ids[read.interactions.user], dataset.user_ids[log.user[used]])
-  np.testing.assert_array_equal(read.catalogue.ids[read.interactions.item], dataset.catalogue.ids[log.item[used]])
-  np.testing.assert_array_equal(read.interactions.time, log.time[used])
-  assert read.info['dropped']['not_in_split_file']['interactions'] == len(log) - len(used)
-  write_split(tmp_path / name, read, read_back)
-  assert (tmp_path / name).read_bytes() == written and len(list(tmp_path.iterdir())) <= 2
-  again, split_again = read_split(tmp_path / name, read)
-  assert again.sha256() == read.sha256() and split_again.sha256() == read_back.sha256()
-
-
-def _file_dataset():
-  ids = np.array(['a', 'b'])
-  log = Interactions(np.array([0, 0, 1], np.int32), np.array([0, 1, 0], np.int32), np.ones(3, np.float32))
-  return Dataset(log, Catalogue(ids, ids, ids, ((), ())), np.array(['u', 'v']), {'name': 'tiny'})
-
-
-@pytest.mark.parametrize('text, message', [
-  ('user_id,item_id,part\nu,a,train\n', 'row 1: no column in_all among .*header user_id,item_id,part,in_all'),
-  ('', 'row 1: no column user_id'),
-  ('user_id,item_id,part,in_all\n', 'no rows after the header'),
-  ('user_id,item_id,part,in_all\nu,a,train,0\nu,b,trian,1\n', "row 3, column part: 'trian'; allowed is train, valid"),
-  ('user_id,item_id,part,in_all\nu,a,unused,0\n', "row 2, column part: 'unused'"),
-  ('user_id,item_id,part,in_all\nu,a,train,yes\n', "row 2, column in_all: 'yes'; allowed is 0 or 1"),
-  ('user_id,item_id,part,in_all\nu,a,train,0\nu,a,test,1\n', r"row 3, .* \('u', 'a'\); allowed is each pair once"),
-  ('user_id,item_id,part,in_all\nw,a,train,0\n', "row 2, column user_id: 'w'; allowed is a user of tiny"),
-  ('user_id,item_id,part,in_all\nu,aa,train,0\n', "row 2, column item_id: 'aa'; allowed is an item of tiny"),
-  ('user_id,item_id,part,in_all\nv,b,train,0\n', r"row 2, .* \('v', 'b'\); allowed is an interaction of tiny"),
-  ('user_id,item_id,part,in_all\nu,a,train\n', 'row 2: 3 columns where the header has 4'),
-  ('user_id,item_id,part,in_all\nu,"a,train,0\n', 'allowed is CSV'),
-])
-def test_refuses_a_bad_split_file(tmp_path, text, message):
-  path = tmp_path / 'split.csv'
-  path.write_text(text)
-  with pytest.raises(DataError, match=f'split.csv.*{message}'):
-    read_split(path, _file_dataset())
-
-
-def test_reads_columns_in_any_order_and_crlf(tmp_path):
-  path = tmp_path / 'split.csv'
-  path.write_bytes(b'\xef\xbb\xbfpart,x,in_all,item_id,user_id\r\ntest,,1,a,v\r\ntrain,,0,a,u\r\n')
-  dataset, split = read_split(path, _file_dataset())
-  assert dataset.user_ids[dataset.interactions.user].tolist() == ['u', 'v'] and dataset.catalogue.ids.tolist() == ['a']
-  assert split.part.tolist() == [1, 3] and split.in_all.tolist() == [False, True]
-
-
-def test_refuses_a_damaged_or_missing_file(tmp_path):
-  path = tmp_path / 'split.csv.gz'
-  with pytest.raises(DataError, match='split.csv.gz: cannot be read'):
-    read_split(path, _file_dataset())
-  write_split(path, _file_dataset(), Split(np.array([1, 2, 3], np.int8), np.ones(3, bool)))
-  whole = path.read_bytes()
-  for damaged in (whole[:-9], whole[:12], b'no gzip', whole[:20] + b'\xff\xff' + whole[22:]):
-    path.write_bytes(damaged)
-    with pytest.raises(DataError, match='split.csv.gz: damaged gzip file'):
-      read_split(path, _file_dataset())
-  path.write_bytes(gzip.compress(b'user_id,item_id,part,in_all\n\xff'))
-  with pytest.raises(DataError, match='byte 28 is 0xff, allowed is UTF-8'):
-    read_split(path, _file_dataset())
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-  path = tmp_path / 'split.csv.gz'
-  path.write_bytes(b'old')
-
-  def no_space(*_):
-    raise OSError(28, 'No space left on device')
-
-  monkeypatch.setattr('os.replace', no_space)
-  with pytest.raises(UserError, match='split.csv.gz: cannot be written .No space left on device'):
-    write_split(path, _file_dataset(), Split(np.array([1, 2, 3], np.int8), np.ones(3, bool)))
-  assert [p.name for p in tmp_path.iterdir()] == [path.name] and path.read_bytes() == b'old'
-
-
-def test_the_frozen_lastfm_draws(real_data, tmp_path):
-  from ganrec_jax.data import lastfm
-  from ganrec_jax.data.clean import k_core
-  full = lastfm.load(str(real_data), str(tmp_path))
-  core = k_core(full, 5, 3)
-  for name in ('lastfm', *(f'lastfm-{k}' for k in range(1, 5))):
-    path = real_data / 'splits' / f'{name}.csv.gz'
-    dataset, split = read_split(path, full)
-    numbers = describe(split, dataset)
-    assert dataset.sha256() == core.sha256() and numbers['cold_items'] == 921
-    if name == 'lastfm':
-      assert (dataset.users, dataset.items) == (1869, 4607)
-      assert numbers['rows'] == {'train': 50781, 'valid': 6306, 'test': 6235, 'cold_valid': 6752, 'cold_test': 7358}
-    write_split(tmp_path / 'again.csv.gz', dataset, split)
-    assert gzip.decompress((tmp_path / 'again.csv.gz').read_bytes()) == gzip.decompress(path.read_bytes())

@@ -44,8 +44,9 @@ def test_a_log_and_its_catalogue(tmp_path):
   assert data.catalogue.texts.tolist() == ['Bond, James & Co. spy|film', 'שלום 🎵']
   assert data.catalogue.phrases == (('spy', 'film'), ())
   assert data.info['rows']['read'] == data.info['rows']['pairs'] == 3 and data.info['simulated'] is False
-  assert data.info['catalogue'] == {'rows': 3, 'rows_of_items_without_interaction': 1, 'repeated': 0,
-                                    'items_without_row': 0, 'items_without_text': 0, 'titles_cut': 0, 'texts_cut': 0}
+  assert data.info['catalogue'] == {'rows': 3, 'rows_with_other_columns': 0, 'rows_of_items_without_interaction': 1,
+                                    'repeated': 0, 'items_without_row': 0,
+                                    'items_without_text': 0, 'titles_cut': 0, 'texts_cut': 0}
 
 
 @pytest.mark.parametrize('form', ['gz', 'tsv', 'parquet', 'folder', 'glob', 'semicolons', 'crlf', 'bom', 'latin-1'])
@@ -84,61 +85,10 @@ def test_times_in_all_forms(tmp_path, text, seconds):
   assert data.interactions.time.tolist() == [seconds]
 
 
-@pytest.mark.parametrize(('log', 'fields', 'words'), [
-  ('', {}, ['log.csv', 'is empty']),
-  ('user,item\n', {}, ['a header and no row']),
-  ('a,b\n1,2\n', {}, ['no column for user among a, b', 'data.tables.user=COLUMN']),
-  ('user,item\n1,2\n', {'user': 'customer'}, ["no column 'customer'", 'user, item']),
-  ('user,item,rating\n1,2,3\n1,3,x\n', {}, ['log.csv, row 2, column rating', "'x'", 'finite numbers from 0 on']),
-  ('user,item,rating\n1,2,nan\n', {}, ['row 1, column rating', 'nan']),
-  ('user,item,rating\n1,2,inf\n', {}, ['row 1, column rating', 'inf']),
-  ('user,item,rating\n1,2,-1\n', {}, ['row 1, column rating', '-1']),
-  ('user,item\n,2\n', {}, ['row 1, column user', 'not empty']),
-  ('user,item\n1,2\n1,  \n', {}, ['row 2, column item', 'not empty']),
-  ('user,item,time\n1,2,-5\n', {}, ['row 1, column time', "'-5'", 'from 1970 to 2100']),
-  ('user,item,time\n1,2,2150-01-01\n', {}, ['row 1, column time', '2150']),
-  ('user,item,time\n1,2,yesterday\n', {}, ['row 1, column time', 'yesterday']),
-  ('user,item,event\n1,2,buy\n1,3,glance\n', {'event_weights': 'buy=1'}, ['row 2, column event', 'glance', 'buy']),
-  ('user,item\n1,2\n', {'event_weights': 'buy=1'}, ['there is no column event']),
-  ('user,item\n1,2\n3,4,5\n6,7\n', {}, ['log.csv', '3']),
-  ('user,item\n1,2\n3,"4\n5,6\n', {}, ['log.csv']),
-  ('user,item\n1,\xff\n'.encode('latin-1'), {}, ['log.csv', 'utf-8']),
-  ('user,item,rating\n1,2,0\n', {}, ['no row of 1 is left']),
-])
-def test_what_is_wrong_is_named(tmp_path, log, fields, words):
-  paths = _write(tmp_path, log)
-  with pytest.raises(DataError) as caught:
-    _load(interactions=paths['interactions'], **fields)
-  for word in words:
-    assert word in str(caught.value), str(caught.value)
-  assert '\n' not in str(caught.value)
-
-
-@pytest.mark.parametrize(('items', 'fields', 'words'), [
-  ('item_id,title\n007,A\n007,B\n', {}, ['items.csv, row 2, column item_id', "'007'", 'other words']),
-  ('name\nA\n', {}, ['no column for item among name']),
-  (ITEMS, {'template': '{brand}'}, ["no column 'brand'"]), (ITEMS, {'phrases': 'brand'}, ["no column 'brand'"]),
-  (ITEMS, {'title': 'headline'}, ["no column 'headline'"])])
-def test_what_is_wrong_with_a_catalogue_is_named(tmp_path, items, fields, words):
-  with pytest.raises(DataError) as caught:
-    _load(**_write(tmp_path, items=items), **fields)
-  assert all(word in str(caught.value) for word in words), str(caught.value)
-
-
-def test_missing_and_mixed_files_are_named(tmp_path):
-  with pytest.raises(DataError, match='no such file'):
-    _load(interactions=str(tmp_path / 'none.csv'))
-  _write(tmp_path)
-  (tmp_path / 'more.tsv').write_text('user\titem\n1\t2\n')
-  with pytest.raises(DataError, match='tables of one kind'):
-    _load(interactions=str(tmp_path))
-  (tmp_path / 'log.xlsx').write_text('x')
-  with pytest.raises(DataError, match='allowed are .csv'):
-    _load(interactions=str(tmp_path / 'log.xlsx'))
-
-
 @pytest.mark.parametrize(('fields', 'words'), [
-  ({}, 'interactions is empty'), ({'merge': 'mean'}, 'merge'), ({'encoding': 'ebcdic'}, 'encoding'),
+  ({}, 'interactions is empty'), ({'query': 'select 1'}, 'both given'),
+  ({'items': 'x.csv', 'items_query': 'select 1'}, 'both given'),
+  ({'merge': 'mean'}, 'merge'), ({'encoding': 'ebcdic'}, 'encoding'),
   ({'bad_rows': 'guess'}, 'bad_rows'), ({'event_weights': 'view'}, 'view'), ({'event_weights': 'view=-1'}, 'view=-1')])
 def test_values_out_of_range_are_refused(fields, words):
   with pytest.raises(ConfigError, match=words):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 
 from ganrec_jax.data.types import PARTS, Split
 from ganrec_jax.errors import DataError
-from ganrec_jax.evaluation.tasks import NAMES, item_masks, make_tasks
+from ganrec_jax.evaluation.tasks import HISTORIES, NAMES, item_masks, make_tasks
 
 from .worlds import make_dataset, random_world, reference_tasks
 
@@ -30,6 +32,35 @@ def test_tasks_equal_their_definition(seed, users, items, density, held_out):
     assert task.users.tolist() == sorted(targets)
     assert task.users.dtype == task.candidates.dtype == np.int32
     assert len(task.targets) == len(task.seen) == len(task.users)
+
+
+@pytest.mark.parametrize('timed', [True, False])
+def test_a_cold_user_is_known_by_the_latest_of_his_history(timed):
+  dataset, split = random_world(0, 30, 60, .6)
+  log = dataset.interactions
+  if timed:
+    log = dataclasses.replace(log, time=np.random.default_rng(0).permutation(len(log)))
+    dataset = dataclasses.replace(dataset, interactions=log)
+  tasks, other = make_tasks(dataset, split, 0), make_tasks(dataset, split, 1)
+  whole = tasks['cold_user'].histories
+  assert len(whole) == 30 and (whole.weights == 1).all() and tasks['warm'].histories is None
+  rows = split.rows('history')
+  latest = {}
+  for known in HISTORIES:
+    shown = tasks[f'cold_user_{known}'].histories
+    np.testing.assert_array_equal(shown.values, whole.values)
+    for user in range(30):
+      entries, weights = whole.row(user), shown.weights[shown.offsets[user]:shown.offsets[user + 1]]
+      mine = rows[log.user[rows] == user]
+      assert sorted(entries) == sorted(log.item[mine])
+      seen = entries[weights == 1].tolist()
+      assert len(seen) == min(known, len(mine)) and set(weights) <= {0, 1}
+      assert set(latest.get(user, ())) <= set(seen)  # what is known with less history is known with more
+      latest[user] = seen
+      if timed:
+        assert seen == log.item[mine[np.argsort(log.time[mine])]][-known:].tolist()
+  same = np.array_equal(tasks['cold_user_1'].histories.values, other['cold_user_1'].histories.values)
+  assert same == timed
 
 
 def test_order_of_candidates_is_random_seeded_and_common():

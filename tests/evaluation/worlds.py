@@ -51,6 +51,10 @@ def reference_tasks(dataset, split, held_out):
         found[row[0]].add(row[1])
     return dict(found)
   seen = lists(lambda u, i, p, a: p in known)
+  history = lists(lambda u, i, p, a: p == 'history')
+  short = {f'cold_user_{least}': (
+      warm, lists(lambda u, i, p, a, least=least: p == 'user_' + held_out and i in warm and len(
+          history.get(u, ())) >= least), history) for least in (1, 3, 5, 10)}
   return {
       'warm': (warm, lists(lambda u, i, p, a: p == held_out), seen),
       'cold': (fresh, lists(lambda u, i, p, a: p == 'cold_' + held_out), {}),
@@ -58,7 +62,7 @@ def reference_tasks(dataset, split, held_out):
       'tail': (warm, lists(lambda u, i, p, a: p == held_out and i not in head), seen),
       'sparse': (warm, lists(lambda u, i, p, a: p == held_out and length[u] <= quartile), seen),
       'cold_user': (warm, lists(lambda u, i, p, a: p == 'user_' + held_out and i in warm),
-                    lists(lambda u, i, p, a: p == 'history'))}
+                    history), **short}
 
 
 def reference_list(scores, candidates, seen, k):

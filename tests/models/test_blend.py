@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ganrec_jax.models import blend
+from ganrec_jax.data.ragged import group
+from ganrec_jax.models import blend, recommenders
+from ganrec_jax.models.recommenders import Recommender, RecommenderConfig
 
 USERS, ITEMS = 70, 12
 WARM = np.arange(ITEMS) < 8
@@ -139,3 +141,19 @@ def test_a_blend_passes_through_jit_as_an_argument():
   leaves, tree = jax.tree.flatten(params)
   again = jax.tree.unflatten(tree, leaves)
   np.testing.assert_array_equal(blend.score(again, jnp.arange(4)), blend.score(params, jnp.arange(4)))
+
+
+def test_folded_users_are_folded_in_both_models():
+  rng, config = np.random.default_rng(0), RecommenderConfig(dim=4, hidden=6)
+  models = []
+  for seed in range(2):
+    params = recommenders.init(jax.random.key(seed), config, ITEMS, 3)
+    vectors = jnp.asarray(rng.standard_normal((ITEMS, 4)), jnp.float32)
+    models.append(Recommender(params, vectors, jnp.zeros(ITEMS), jnp.zeros((3, 2), int), jnp.zeros((3, 2)), config))
+  params = blend.make(recommenders.score, models[0], recommenders.score, models[1], np.arange(3), WARM)
+  params = params.replace(weight=jnp.asarray([.5, 2.]))
+  new = group(np.array([0, 2, 2]), np.array([5, 6, 1]), 3)
+  found = blend.score(params.folded(new), jnp.arange(3))
+  history = jnp.asarray([[5, 0], [0, 0], [6, 1]]), jnp.asarray([[1., 0.], [0., 0.], [1., 1.]])
+  due = blend.combine(params, *(recommenders.score_history(model, *history) for model in models))
+  np.testing.assert_allclose(found, due, atol=1e-5)

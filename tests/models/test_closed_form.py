@@ -53,6 +53,23 @@ def test_generated_interactions_train_but_are_no_history():
   assert scale.min() > 0 and len(np.unique(np.round(scale / scale.max(), 3))) <= 2  # warm and cold columns
 
 
+@pytest.mark.parametrize('batch', [2, 1024])
+def test_folded_users_are_known_by_their_new_histories_alone(monkeypatch, batch):
+  monkeypatch.setattr(closed_form, '_USERS_A_BATCH', batch)
+  histories, _, kernel = _world(seed=2)
+  params = closed_form.fit(histories, ITEMS, WARM, kernel, CONFIG, jax.random.key(0))
+  # User 3 has one entry of two that the model may know, user 5 has three, the others have none.
+  new = group(np.array([3, 3, 5, 5, 5]), np.array([1, 4, 0, 9, 2]), USERS, np.array([0., 1., 1., 1., 1.]))
+  found = closed_form.score(params.folded(new), np.arange(USERS))
+  for user, items in ((3, [4]), (5, [0, 9, 2])):
+    due = closed_form.score_history(params, jnp.asarray(items)[None], jnp.ones((1, len(items))))[0]
+    np.testing.assert_allclose(found[user], due, atol=1e-4)
+  assert not np.asarray(found)[[user for user in range(USERS) if user not in (3, 5)]].any()
+  np.testing.assert_array_equal(params.folded(new).item_item, params.item_item)
+  again = closed_form.score(params.folded(histories), np.arange(USERS))
+  np.testing.assert_allclose(again, closed_form.score(params, np.arange(USERS)), atol=1e-4)
+
+
 def test_a_new_user_with_a_known_history_is_scored_alike():
   histories, _, kernel = _world(seed=1)
   params = closed_form.fit(histories, ITEMS, WARM, kernel, CONFIG, jax.random.key(0))

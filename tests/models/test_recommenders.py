@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ganrec_jax.data.ragged import group
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.models import recommenders
 from ganrec_jax.models.recommenders import KINDS, Recommender, RecommenderConfig
@@ -182,3 +183,13 @@ def test_bfloat16_stays_near_float32(models, kind):
   full, low = (recommenders.score(m, jnp.arange(3)) for m in (model, half))
   assert low.dtype == jnp.float32
   np.testing.assert_allclose(low, full, atol=.05 * float(jnp.abs(full).max()))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_folded_users_are_known_by_their_new_histories_alone(models, kind):
+  model = models[0][kind]
+  new = group(np.array([0, 2, 2, 2]), np.array([5, 6, 1, 3]), 3, np.array([1., 0., 1., 1.]))
+  found = recommenders.score(model.folded(new), jnp.arange(3))
+  for user, items in ((0, [5]), (1, []), (2, [1, 3])):
+    padded = jnp.asarray([items + [0] * (3 - len(items))]), jnp.asarray([[1.] * len(items) + [0.] * (3 - len(items))])
+    np.testing.assert_allclose(found[user], recommenders.score_history(model, *padded)[0], atol=1e-5)

@@ -86,3 +86,13 @@ def test_attention_in_batches_is_attention_one_by_one(monkeypatch):
       odds = np.exp(rows @ rows.mean(0) / 2)
       expected = odds / odds.sum() @ rows
     np.testing.assert_allclose(found[user], expected, atol=1e-5)
+
+
+def test_ready_vectors_stand_beside_texts():
+  texts = np.array([[3., 4.], [0., 0.], [0., 2.], [0., 0.]], np.float32)
+  ready = np.array([[0., 0., 0.], [0., 5., 0.], [7., 0., 0.], [0., 0., 0.]], np.float32)
+  warm = np.array([0, 1])
+  found = encode.beside(texts, ready, warm)
+  np.testing.assert_allclose(found, [[.6, .8, 0, 1, 0], [.6, .8, 0, 1, 0], [0, 1, 1, 0, 0], [0] * 5], atol=1e-6)
+  assert encode.beside(None, ready, warm) is ready and encode.beside(texts, None, warm) is texts
+  assert encode.beside(None, None, warm) is None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ganrec_jax import pipeline
+from ganrec_jax.data import published
 from ganrec_jax.data.types import Catalogue, Dataset, Interactions
 from ganrec_jax.errors import ConfigError
 
@@ -17,7 +18,7 @@ from . import worlds
   ('recommender', 'kind', 'forest'), ('recommender', 'dim', 0),
   ('adversarial', 'loss', 'magic'), ('adversarial', 'layers', 0),
   ('expand', 'weights', (0., .1)), ('expand', 'weights', (2.,)), ('expand', 'cold_share', 2.),
-  ('evaluation', 'resamples', 0)])
+  ('split', 'history', 0), ('split', 'valid_from', 'May'), ('evaluation', 'resamples', 0)])
 def test_a_value_out_of_range_is_named(section, field, value, tmp_path):
   config = worlds.config(**{section: {field: value}})
   with pytest.raises(ConfigError, match=field):
@@ -25,9 +26,13 @@ def test_a_value_out_of_range_is_named(section, field, value, tmp_path):
   assert not (tmp_path / 'work').exists()
 
 
-@pytest.mark.parametrize('variant', ['', 'testing', 'lastfm', 'lastfm_testing'])
-def test_every_variant_is_right(variant):
-  pipeline.check(worlds.config(variant))
+@pytest.mark.parametrize('name', ['music', 'video'])
+def test_every_variant_is_right(name):
+  module = worlds.config_file(name)
+  for variant in module.VARIANTS:
+    config = module.get_config(variant)
+    pipeline.check(config)
+    assert config.data.source == 'sample' or published.named(config.data.source).name == config.data.source
 
 
 def test_a_dataset_of_ones_own_goes_the_whole_way(tmp_path, capsys):

@@ -1,0 +1,1 @@
+"""Looking at data before anything is trained: facts, doubts, costs, and how a terminal and a page tell them."""
