@@ -70,7 +70,8 @@ def test_texts_and_attributes(tmp_path):
   ('dev', ('4', 'U1', '11/15/2019 1:00:00 AM', '', 'N1'), ["column impressions: 'N1'", '-1 where it was clicked']),
   ('dev', ('4', 'U1', '11/15/2019 1:00:00 AM', '', 'N1-2 N2-1'), ['column impressions']),
   ('dev', ('4', 'U1', '11/15/2019 1:00:00 AM', '', ''), ['column impressions']),
-  ('train', ('4', 'U1', '11/9/2019 1:00:00 AM', 'N1-1'), ['MINDsmall_train/behaviors.tsv, line 4: 4 columns where 5 are due']),
+  ('train', ('4', 'U1', '11/9/2019 1:00:00 AM', 'N1-1'),
+   ['MINDsmall_train/behaviors.tsv, line 4: 4 columns where 5 are due']),
   ('news', ('', 'news', 'world', 't', '', '', '[]', '[]'), ['train.zip: news.tsv, row 4, column news_id']),
   ('news', ('N4', 'news', 'world', 't', '', '', '[{', '[]'), ['row 4, column title_entities', 'JSON list'])])
 def test_what_is_wrong_is_named(tmp_path, part, row, words):

@@ -85,7 +85,8 @@ def test_the_extract_as_it_lies_there(real_data, tmp_path):
 @pytest.mark.parametrize(('form', 'lines', 'words'), [
   ('steam-200k.csv', ['1,a,play,x,0'], ['row 2, column hours', "'x'", 'from 0 to']),
   ('steam-200k.csv', ['1,a,rent,1,0'], ['row 2, column behaviour', "'rent'", 'purchase or play']),
-  ('steam-200k.csv', [',a,play,1,0'], ['row 2, column user_id']), ('steam-200k.csv', ['1,a,play'], ['line 2: 3 columns where 5 are due']),
+  ('steam-200k.csv', [',a,play,1,0'], ['row 2, column user_id']),
+  ('steam-200k.csv', ['1,a,play'], ['line 2: 3 columns where 5 are due']),
   ('archive.zip', ['1,a,play,-1,0'], ['archive.zip: steam-200k.csv, row 2, column hours'])])
 def test_what_is_wrong_with_the_hours_is_named(tmp_path, form, lines, words):
   with pytest.raises(DataError) as caught:
