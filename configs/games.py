@@ -6,6 +6,9 @@
 `steam` reads Steam-200k: steam-200k.csv, or Kaggle's archive.zip around it, or interactions.csv, an extract with the
 columns user_id, game and hours_played. `steam_reviews` reads steam_reviews.json.gz and steam_games.json.gz (Kang and
 McAuley 2018).
+
+NDCG@20 of the row no_augmentation to expect of `steam` on the extract, seed 0, on two CPU cores: warm .283, cold .328,
+all .259, tail .046 in 3 minutes; one draw.
 """
 
 import os
