@@ -60,13 +60,15 @@ def read(connection, relation, columns, item_ids, refuse):
                *filter(None, (columns.title, None if in_file else columns.vectors))):
     if name not in relation.columns:
       raise DataError(f'{relation.name}: no column {name!r}; there are {", ".join(relation.columns)}')
-  connection.execute(f'create table catalogue as select *, row_number() over (partition by _file) as _row '
-                     f'from {relation.sql}')
+  connection.execute(f'create table catalogue as select * from {relation.sql}')
   broken = malformed(connection)
   total, = connection.execute('select count(*) from catalogue').fetchone()
+  # Neither sorted nor numbered by DuckDB, which would hold all texts in memory for that.
+  firsts = dict(connection.execute('select _file, min(rowid) from catalogue group by _file').fetchall())
   rows = connection.execute(f'select catalogue.*, catalogue.rowid from catalogue join items on items.id = '
-                            f'trim(catalogue.{quoted(columns.key)}) order by catalogue.rowid').fetchall()
-  entries, places, repeated = _entries(rows, relation, columns, refuse)
+                            f'trim(catalogue.{quoted(columns.key)})').fetchall()
+  rows.sort(key=lambda row: row[-1])
+  entries, places, repeated = _entries(rows, firsts, relation, columns, refuse)
   counts = {'rows': total + broken, 'rows_with_other_columns': broken,
             'rows_of_items_without_interaction': total - len(rows), 'repeated': repeated,
             'items_without_row': sum(identity not in entries for identity in item_ids.tolist()),
@@ -87,15 +89,19 @@ def of_ids(item_ids):
   return Catalogue(item_ids, item_ids, item_ids, ((),) * len(item_ids))
 
 
-def _entries(rows, relation, columns, refuse):
-  """The first row of each item as a dict, and its place, both by id; how many rows came after first ones."""
+def _entries(rows, firsts, relation, columns, refuse):
+  """The first row of each item as a dict, and its place, both by id; how many rows came after first ones.
+
+  `firsts` has the place of the first row of each file.
+  """
   entries, places, repeated = {}, {}, 0
-  for *values, file, row, place in rows:
+  for *values, file, place in rows:
     entry = dict(zip(relation.columns, values, strict=True))
     identity = entry[columns.key].strip()
     if identity in entries:
       repeated += 1
       if entries[identity] != entry and refuse:
+        row = place - firsts[file] + 1
         raise DataError(f'{file}, row {row}, column {columns.key}: {identity!r} occurs before with other words; '
                         'allowed is one row for each item (--config.data.tables.bad_rows=drop keeps the first)')
     entries.setdefault(identity, entry)

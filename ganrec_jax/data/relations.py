@@ -90,7 +90,7 @@ def of_files(connection, path, *, encoding='utf-8', delimiter='', header='', quo
   elif found.kind == '.jsonl':
     # Depth 1: every field is JSON, nothing in it is guessed; all rows are looked at for fields.
     source = (f"read_json([{names}], filename='_file', format='newline_delimited', records='true', maximum_depth=1, "
-              'sample_size=-1, union_by_name=true, maximum_object_size=67108864)')
+              'sample_size=-1, union_by_name=true)')
   else:
     source = _csv(found, delimiter or ('\t' if found.kind == '.tsv' else ''), encoding, header, quoting, refuse)
   with named(path):
@@ -260,4 +260,4 @@ def _ask_postgres(database, query, target):
 
 def first_words(error):
   """What a database says of an error, on one line and without its advice."""
-  return ' '.join(re.split('Possible |LINE 1:', str(error))[0].split())[:600]
+  return ' '.join(re.split('Possible |LINE 1:|Try (?:setting|increasing) ', str(error))[0].split())[:600]

@@ -148,3 +148,20 @@ def test_the_steam_table(real_data):
   counts = {reason: number for reason, number in data.info['rows'].items() if number}
   assert counts == {'read': 70_489, 'pairs': 69_888, 'were_merged': 601}
   assert np.isfinite(data.interactions.value).all() and 'Dota 2' in data.catalogue.titles
+
+
+def test_a_repeated_item_is_named_by_its_row_in_its_own_file(tmp_path):
+  paths = _write(tmp_path)
+  (tmp_path / 'parts').mkdir()
+  for name, rows in (('a', '007,A\nb,B\n'), ('b', 'c,C\n007,D\n')):
+    (tmp_path / 'parts' / f'{name}.csv').write_text(f'item_id,title\n{rows}')
+  with pytest.raises(DataError, match='b.csv, row 2, column item_id'):
+    _load(interactions=paths['interactions'], items=str(tmp_path / 'parts'))
+  assert _load(interactions=paths['interactions'], items=str(tmp_path / 'parts'),
+               bad_rows='drop').catalogue.titles.tolist() == ['A', 'B']
+
+
+def test_json_lines_are_read_in_little_memory(tmp_path, monkeypatch):
+  (tmp_path / 'log.jsonl').write_text('{"user": "u", "item": "i"}\n')
+  monkeypatch.setattr('os.cpu_count', lambda: 1)  # the memory that DuckDB may hold is so much for each
+  assert len(_load(interactions=str(tmp_path / 'log.jsonl')).interactions) == 1
