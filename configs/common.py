@@ -14,8 +14,9 @@ def base():
   config.devices = 0
 
   config.data = ConfigDict()
-  # Where the log comes from: 'sample' (the embedded world), a published data set such as 'lastfm' (ganrec_jax/data/
-  # published.py has all), 'tables' (one's own), or 'given' (to `pipeline.run`, from Python).
+  # Where the log comes from: 'sample' (the embedded world), 'tables' (one's own), 'given' (to `pipeline.run`, from
+  # Python), or a published data set by name: lastfm, lastfm1k, movielens_small, movielens_1m, movielens_32m,
+  # amazon_2018_CATEGORY, amazon_2023_CATEGORY, mind_small, mind_large, steam, steam_reviews.
   config.data.source = 'sample'
   # Folder with the downloaded archives, for a published data set.
   config.data.manual_dir = ''

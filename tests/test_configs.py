@@ -6,10 +6,9 @@ import pathlib
 import pytest
 
 from ganrec_jax import pipeline
-from ganrec_jax.data import amazon, mind, steam
+from ganrec_jax.data import amazon, published
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-SOURCES = {'ecommerce': amazon.source, 'news': mind.source, 'games': steam.source}
 
 
 def _config_file(name):
@@ -26,14 +25,14 @@ def _config_file(name):
 def test_a_variant_names_its_source(domain, variant, source):
   config = _config_file(domain).get_config(variant)
   pipeline.check(config)
-  assert config.data.source == source and SOURCES[domain](source).name == source
+  assert config.data.source == source and published.named(source).name == source
 
 
 def test_each_category_has_a_variant():
   module = _config_file('ecommerce')
   for variant in [name for name in module.VARIANTS if name.startswith('amazon_')]:
     source = module.get_config(variant).data.source
-    assert amazon.source(source).name == source
+    assert published.named(source).name == source
   assert sum(name.startswith('amazon_') for name in module.VARIANTS) == len(
     amazon.CATEGORIES_2018 + amazon.CATEGORIES_2023)
   with pytest.raises(ValueError, match='did you mean amazon_Books'):

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ganrec_jax.data import files, staging
 from ganrec_jax.data.published import Archive, Source
-from ganrec_jax.errors import ConfigError
 
 HOMEPAGE = 'https://msnews.github.io/'
 LICENCE = 'Microsoft Research Licence Terms: non-commercial research; the home page asks to agree to them'
@@ -27,17 +26,6 @@ PARTS = ('train', 'dev')
 NEWS = ('news_id', 'category', 'subcategory', 'title', 'abstract', 'url', 'title_entities', 'abstract_entities')
 BEHAVIORS = ('impression_id', 'user_id', 'time', 'history', 'impressions')
 _MOMENT = "try_strptime(trim(time), '%m/%d/%Y %I:%M:%S %p')"
-
-
-def source(name):
-  """The `Source` of 'mind_small' or 'mind_large'.
-
-  Raises:
-    ConfigError: for another name.
-  """
-  if name not in SOURCES:
-    raise ConfigError(f'data.source is {name!r}; allowed are {", ".join(SOURCES)}')
-  return SOURCES[name]
 
 
 def _source(size):
@@ -123,4 +111,4 @@ def _news(connection, scratch):
   return path, {'news_rows': rows, 'repeated_news_rows': rows - ids, 'repeated_with_other_words': kinds - ids}
 
 
-SOURCES = {f'mind_{size}': _source(size) for size in ('small', 'large')}
+SMALL, LARGE = _source('small'), _source('large')

@@ -14,13 +14,20 @@ from ganrec_jax.data.archives import Archive
 from ganrec_jax.data.types import Dataset
 from ganrec_jax.errors import ConfigError, DataError
 
-# Where each source is: a module and its name there, imported only when it is asked for.
+# Where each source is: a module and its name there, imported only when it is asked for; a name that begins with a key
+# that ends in '_' is one of many. Where several forms are published, a function chooses by what lies in the folder.
 SOURCES = {
+  'amazon_2018_': 'ganrec_jax.data.amazon:source',
+  'amazon_2023_': 'ganrec_jax.data.amazon:source',
   'lastfm': 'ganrec_jax.data.lastfm:SOURCE',
   'lastfm1k': 'ganrec_jax.data.lastfm1k:SOURCE',
+  'mind_large': 'ganrec_jax.data.mind:LARGE',
+  'mind_small': 'ganrec_jax.data.mind:SMALL',
   'movielens_small': 'ganrec_jax.data.movielens:SMALL',
   'movielens_1m': 'ganrec_jax.data.movielens:ONE_MILLION',
   'movielens_32m': 'ganrec_jax.data.movielens:THIRTY_TWO_MILLION',
+  'steam': 'ganrec_jax.data.steam:source',
+  'steam_reviews': 'ganrec_jax.data.steam:source',
 }
 _ADVICE = re.compile(r'; --config\.data\.tables[^)]*| \(--config\.data\.tables[^)]*\)')
 
@@ -48,17 +55,20 @@ class Source:
   version: str = '1.0.0'
 
 
-def named(name, others=()):
-  """The `Source` of that name.
+def named(name, folder=None, others=()):
+  """The `Source` of that name, in the form whose archives lie in `folder` where there are several.
 
   Raises:
     ConfigError: for an unknown name, saying which are allowed, `others` included, the nearest first.
   """
-  if name not in SOURCES:
-    allowed = sorted((*others, *SOURCES), key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio())
-    raise ConfigError(f'data.source is {name!r}; allowed are {", ".join(allowed)}')
-  module, _, attribute = SOURCES[name].partition(':')
-  return getattr(importlib.import_module(module), attribute)
+  key = next((key for key in SOURCES if name == key or key.endswith('_') and name.startswith(key)), None)
+  if key is None:
+    known = [f'{key}CATEGORY' if key.endswith('_') else key for key in (*others, *SOURCES)]
+    known.sort(key=lambda one: -difflib.SequenceMatcher(None, name, one).ratio())
+    raise ConfigError(f'data.source is {name!r}; allowed are {", ".join(known)}')
+  module, _, attribute = SOURCES[key].partition(':')
+  found = getattr(importlib.import_module(module), attribute)
+  return found if isinstance(found, Source) else found(name, folder)
 
 
 def load(source, manual_dir, data_dir):

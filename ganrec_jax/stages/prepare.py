@@ -96,5 +96,6 @@ def _read(config, given):
       from ganrec_jax.data import beam
       return beam.load(options, config.data.prepared), None
     return tables.kept(options, os.path.expanduser(config.data.data_dir)), None
-  source = published.named(config.data.source, others=('sample', 'tables', 'given'))
-  return published.load(source, config.data.manual_dir or None, config.data.data_dir), None
+  folder = config.data.manual_dir or None
+  source = published.named(config.data.source, folder, others=('sample', 'tables', 'given'))
+  return published.load(source, folder, config.data.data_dir), None

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ganrec_jax.data import clean, mind, splits
-from ganrec_jax.errors import ConfigError, DataError
+from ganrec_jax.errors import DataError
 
 ENTITY = '[{"Label": "Prince, Philip", "Type": "P", "WikidataId": "Q1", "SurfaceForms": ["Prince"]}, {"Label": "UK"}]'
 NEWS = [('N1', 'lifestyle', 'royals', 'A "quoted title', 'An abstract', 'https://x', ENTITY, '[]'),
@@ -29,7 +29,7 @@ def _read(folder, train=TRAIN, dev=DEV, news=NEWS, dev_news=NEWS[:1]):
   paths = {f'MINDsmall_{part}.zip': mind_files.archive(folder / f'MINDsmall_{part}.zip', _text(rows), _text(items))
            for part, rows, items in (('train', train, news), ('dev', dev, dev_news))}
   (folder / 'scratch').mkdir()
-  return mind.source('mind_small').read(paths, folder / 'scratch')
+  return mind.SMALL.read(paths, folder / 'scratch')
 
 
 def _seconds(*moment):
@@ -89,15 +89,13 @@ def test_a_wrong_archive_is_named(tmp_path):
     file.writestr('news.tsv', 'N1')
   (tmp_path / 'scratch').mkdir()
   with pytest.raises(DataError, match='MINDsmall_dev.zip: no behaviors.tsv'):
-    mind.source('mind_small').read(paths, tmp_path / 'scratch')
-  with pytest.raises(ConfigError, match='mind_small, mind_large'):
-    mind.source('mind_medium')
+    mind.SMALL.read(paths, tmp_path / 'scratch')
 
 
 def test_simulated_files_against_a_plain_reading(tmp_path):
   paths = mind_files.write(tmp_path)
   (tmp_path / 'scratch').mkdir()
-  data = mind.source('mind_small').read(paths, tmp_path / 'scratch')
+  data = mind.SMALL.read(paths, tmp_path / 'scratch')
   expected, counts, first = collections.defaultdict(int), collections.Counter(), np.inf
   for path in paths.values():
     with zipfile.ZipFile(path) as file:
@@ -130,7 +128,7 @@ def test_the_simulated_files_are_the_same_each_time(tmp_path):
 
 def test_the_dev_day_brings_news_that_nobody_knew(tmp_path):
   (tmp_path / 'scratch').mkdir()
-  data = clean.k_core(mind.source('mind_small').read(mind_files.write(tmp_path), tmp_path / 'scratch'), 3, 3)
+  data = clean.k_core(mind.SMALL.read(mind_files.write(tmp_path), tmp_path / 'scratch'), 3, 3)
   dev = data.interactions.time >= _seconds(2019, 11, 15)
   new = ~np.isin(data.interactions.item, data.interactions.item[~dev])
   assert dev.any() and new.any()
