@@ -7,7 +7,8 @@ Rules that all kinds share
 - A row of a cold user counts where its item has training interactions; else it is unused. The first rows, `history`
   at most and no more than half of them, are what is known of him ('history'); all others are the targets ('user_valid',
   'user_test'). A cold user without both is unused.
-- `in_all` is set for all warm rows held out and for a seeded tenth of the rows of cold_valid and of cold_test.
+- `in_all` is set for all warm rows held out and for a seeded tenth of the rows of cold_valid and of cold_test, so that
+  drawn cold items weigh as new ones do in life; for items that really came new (`temporal`) it is set for all rows.
 - `random` and `leave_one_out`: a warm row held out whose user or item has no training row goes to training.
 - `temporal`: no row is moved, since that would train on the future. An item (a user) without a training row that is
   first seen between the two cuts is cold for validation, one that is first seen after the second is cold for test.
@@ -178,8 +179,11 @@ def _cold_user_parts(log, window, user_role, trained_items, order, history):
   return np.where(used, part, PARTS.index('unused')).astype(np.int8), rows, usable
 
 
-def _assemble(log, window, user_role, item_role, order, config, seed, info=None):
-  """The `Split` that the windows int8 `[n]` of the rows and the roles of users and items make."""
+def _assemble(log, window, user_role, item_role, order, config, seed, info=None, came=None):
+  """The `Split` that the windows int8 `[n]` of the rows and the roles of users and items make.
+
+  `came`, bool `[items]`, are the items that came new with time; none if None.
+  """
   role = item_role[log.item]
   stays = user_role[log.user] == TRAIN
   warm = stays & (role == TRAIN)
@@ -192,10 +196,11 @@ def _assemble(log, window, user_role, item_role, order, config, seed, info=None)
   part[cold] = _ITEM_PARTS[role[cold]]
   parts, rows, usable = _cold_user_parts(log, window, user_role, trained_items, order, config.history)
   part[rows] = parts
-  in_all = warm & (window > TRAIN)
+  real = np.zeros(len(log), bool) if came is None else came[log.item]
+  in_all = (warm & (window > TRAIN)) | (cold & real)
   rng = _rng(seed, _IN_ALL)
   for code in _ITEM_PARTS[1:]:
-    rows = rng.permutation(np.flatnonzero(part == code))
+    rows = rng.permutation(np.flatnonzero((part == code) & ~real))
     in_all[rows[:round(COLD_SHARE_IN_ALL * len(rows))]] = True
 
   rows = np.flatnonzero(part == PARTS.index('unused'))
@@ -298,12 +303,13 @@ def temporal_split(log, users, items, config, seed):
   train = stays & (item_role[log.item] == TRAIN) & (window == TRAIN)
   trained_users, trained_items = _occurs(log.user[train], users), _occurs(log.item[train], items)
   natural = _first_window(log.item[stays], window[stays], items)
-  item_role = np.where((item_role == TRAIN) & ~trained_items, natural, item_role)
+  came = (item_role == TRAIN) & ~trained_items & (natural > TRAIN)
+  item_role = np.where(came, natural, item_role)
   known = trained_items[log.item]
   natural = _first_window(log.user[known], window[known], users)
   user_role = np.where((user_role == TRAIN) & ~trained_users, natural, user_role)
   info = {'windows': _arrivals(log, window, users, items, (log.time.min(), first, second))}
-  return _assemble(log, window, user_role, item_role, _order(log, seed), config, seed, info)
+  return _assemble(log, window, user_role, item_role, _order(log, seed), config, seed, info, came)
 
 
 KINDS = {'random': random_split, 'temporal': temporal_split, 'leave_one_out': leave_one_out}
