@@ -58,6 +58,7 @@ class Vocabulary:
     fillers: what may follow and tells nothing.
     tags: the chance that an attribute is among an item's tags.
     hints: the attributes of which one is all that is told of some items.
+    repeats: whether a text may tell an attribute again.
     joint: what stands between the parts of a text: ', ', or '. ' for sentences.
     words: the bounds of a text's length.
   """
@@ -70,6 +71,7 @@ class Vocabulary:
   fillers: tuple[str, ...]
   tags: tuple[tuple[str, float], ...]
   hints: tuple[str, ...]
+  repeats: bool = False
   joint: str = ', '
   words: tuple[int, int] = (8, 30)
 

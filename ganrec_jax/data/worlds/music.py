@@ -94,5 +94,5 @@ MUSIC = Domain('music', 'listeners', 'listened to', Vocabulary(
   names=_names, titles=('{name}',), leads=_LEADS, clauses=_CLAUSES, fillers=_FILLERS,
   tags=(('genre', .8), ('subgenre', .85), ('mood', .6), ('mood2', .5), ('era', .5), ('country', .5),
         ('instrument', .3)),
-  hints=('genre', 'mood', 'country'),
+  hints=('genre', 'mood', 'country'), repeats=True,
 ), Temperament(Values('count', mean=.5, slope=.2, spread=.8)))

@@ -47,15 +47,15 @@ def write(rng, vocabulary, attributes):
   other = attributes[rng.permutation(count)]
   for name, kind, own, wrong in zip(names, kinds.tolist(), attributes, other, strict=True):
     words = wordings(rng, vocabulary, wrong if kind == 2 else own) | {'name': name}
-    template = vocabulary.titles[0] if len(vocabulary.titles) == 1 else pick(rng, vocabulary.titles)
-    words['title'] = _finished(template.format(**words))
+    headline = vocabulary.titles[0] if len(vocabulary.titles) == 1 else pick(rng, vocabulary.titles)
+    words['title'] = _finished(headline.format(**words))
     if kind == 0:
       text, tags = '', ()
     elif kind == 1:
       tags = (words[pick(rng, vocabulary.hints)],)
       text = f'{words["title"]}, {tags[0]}'
     else:
-      text = _describe(rng, vocabulary, words)
+      text = _describe(rng, vocabulary, words, headline)
       tags = tuple(dict.fromkeys(words[key] for key, chance in vocabulary.tags if rng.random() < chance))
     titles.append(words['title'])
     texts.append(text)
@@ -83,24 +83,35 @@ def wordings(rng, vocabulary, values):
   return words
 
 
-def _describe(rng, vocabulary, words):
-  """A text of the vocabulary's length that tells some of an item's attributes `words` in a few clauses."""
+def _describe(rng, vocabulary, words, headline):
+  """A text of the vocabulary's length that tells some of an item's attributes `words` in a few clauses.
+
+  `headline` is the template of its title, which may have told some already.
+  """
   low, high = vocabulary.words
-  text = pick(rng, vocabulary.leads).format(**words)
+  lead = pick(rng, vocabulary.leads)
+  text, told = lead.format(**words), _keys(lead.replace('{title}', headline))
   target = rng.integers(low + 2, high - 4)
   clauses = [*rng.permutation(vocabulary.clauses).tolist()[:_CLAUSES],
              *rng.permutation(vocabulary.fillers).tolist()]
   # Fillers come among the clauses, so a longer text need not be a telling one.
   order = np.argsort(np.concatenate([rng.random(_CLAUSES), rng.random(len(vocabulary.fillers)) + .35]), kind='stable')
   for index in order:
+    keys = _keys(clauses[index])
+    if keys and keys <= told and not vocabulary.repeats:
+      continue
     longer = text + vocabulary.joint + clauses[index].format(**words)
     if len(text.split()) >= target or len(longer.split()) > high:
       break
-    text = longer
+    text, told = longer, told | keys
   return _finished(text) + '.'
+
+
+def _keys(template):
+  return set(re.findall(r'{(\w+)}', template))
 
 
 def _finished(text):
   """The text with 'an' before vowels and capitals at the head of its sentences."""
-  text = re.sub(r'\ba (?=[AEIOUaeiou])', 'an ', text)
+  text = re.sub(r'\b([Aa]) (?=[AEIOUaeiou])', r'\1n ', text)
   return re.sub(r'(?:^|(?<=[.?!] ))[a-z]', lambda match: match[0].upper(), text)

@@ -1,0 +1,36 @@
+"""News: readers, and articles that nobody reads any more a few days after they came out.
+
+The split is in time, so that most of what is read in the test days is new: the task `cold`.
+
+    python -m ganrec_jax.main --config=configs/news.py            an embedded, simulated world
+    python -m ganrec_jax.main --config=configs/news.py:testing    the same, small
+
+EXPECT
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from configs import common  # noqa: E402  (configs are files beside the package, no part of it)
+
+
+def _sample(config):
+  """The embedded sample world; the base was tuned on its validation part, one field after another."""
+  common.sample(config, 'news')
+  config.split.update(kind='temporal', cold_items=0.)
+  config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=1.)
+
+
+def _testing(config):
+  """The embedded sample world in seconds."""
+  _sample(config)
+  common.testing(config)
+
+
+VARIANTS = {'': _sample, 'testing': _testing}
+
+
+def get_config(variant=''):
+  """The locked config of a variant, see `common.choose`."""
+  return common.choose(VARIANTS, variant)
