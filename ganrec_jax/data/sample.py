@@ -21,6 +21,7 @@ START = 1704067200  # 2024-01-01 in UTC
 INTERESTS = 3
 _FADE = 3.  # the log-exposure that an item loses from its release to its death
 _LEAST_PROBABILITY = 1e-30
+_MOST_OF_WHAT_IS_LEFT = .9
 # The shares of a `Temperament` that a `WorldConfig` may change, and the largest of each.
 _SHARES = {'content': 1, 'drift': 1, 'newcomers': .5, 'releases': .5}
 
@@ -316,8 +317,9 @@ def _fondness(likes):
 def _rate(weights, left, wanted):
   """The rate `[b]` at which sum_j left_j (1 - exp(-rate w_j)) = wanted; all but `wanted [b]` are `[b, items]`.
 
-  Newton's steps from below: the sum is concave in the rate, so they never overshoot.
+  Where more is wanted than there is, it is that for most of what is left. Newton's steps from below: the sum is concave in the rate, so they never overshoot.
   """
+  wanted = np.minimum(wanted, _MOST_OF_WHAT_IS_LEFT * (left * (weights > 0)).sum(1))
   rate = wanted / (left * weights).sum(1)
   for _ in range(8):
     not_taken = left * np.exp(-rate[:, None] * weights)

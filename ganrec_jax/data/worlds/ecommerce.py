@@ -79,7 +79,7 @@ ECOMMERCE = Domain('ecommerce', 'customers', 'bought', Vocabulary(
   attributes=(
     *taxonomy(_CATEGORIES),
     Attribute('use', _USES, (.3, .3), by_subgenre=True),
-    Attribute('price', _PRICES, (.6,), ordered=True, personal=True),
+    Attribute('price', _PRICES, (.8,), ordered=True, personal=True),
     Attribute('origin', _ORIGINS, (.2,)),
     of_genre('feature', _FEATURES, (.3, .3)),
     of_genre('brand', _BRANDS, (.5,))),
@@ -98,5 +98,5 @@ ECOMMERCE = Domain('ecommerce', 'customers', 'bought', Vocabulary(
   tags=(('genre', .8), ('subgenre', .85), ('use', .4), ('use2', .3), ('price', .7), ('origin', .4), ('feature', .5),
         ('feature2', .4), ('brand', .75)),
   hints=('genre', 'price', 'brand'),
-), Temperament(Values('count', mean=-1.1, slope=.25, spread=.7), content=.7, drift=.4, newcomers=.15, releases=.2,
+), Temperament(Values('count', mean=-1.3, slope=.25, spread=.7), content=.7, drift=.4, newcomers=.15, releases=.2,
                popularity=.75))

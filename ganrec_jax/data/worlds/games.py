@@ -81,7 +81,7 @@ GAMES = Domain('games', 'players', 'played', Vocabulary(
   attributes=(
     *taxonomy(_GENRES),
     Attribute('theme', _THEMES, (.35, .35), by_subgenre=True),
-    Attribute('platform', _PLATFORMS, (.5,), personal=True),
+    Attribute('platform', _PLATFORMS, (.7,), personal=True),
     Attribute('mode', _MODES, (.45,)),
     of_genre('studio', _STUDIOS, (.45,))),
   names=_names, titles=('{name}',),
