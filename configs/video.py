@@ -18,7 +18,8 @@ def _sample(config):
   common.sample(config, 'video')
   config.world.events = 45_000
   config.data.least_value = 3.5
-  config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=1.)
+  config.base.update(reg=.06, item_reg=300., kernel_weight=15., dim=32, ridge=3., cold_blend=.4)
+  config.encoder.share = .1
 
 
 def _testing(config):

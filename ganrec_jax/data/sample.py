@@ -317,7 +317,8 @@ def _fondness(likes):
 def _rate(weights, left, wanted):
   """The rate `[b]` at which sum_j left_j (1 - exp(-rate w_j)) = wanted; all but `wanted [b]` are `[b, items]`.
 
-  Where more is wanted than there is, it is that for most of what is left. Newton's steps from below: the sum is concave in the rate, so they never overshoot.
+  Where more is wanted than is left, it is the rate for most of that. Newton's steps from below: the sum is concave in
+  the rate, so they never overshoot.
   """
   wanted = np.minimum(wanted, _MOST_OF_WHAT_IS_LEFT * (left * (weights > 0)).sum(1))
   rate = wanted / (left * weights).sum(1)

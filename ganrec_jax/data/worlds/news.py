@@ -97,5 +97,5 @@ NEWS = Domain('news', 'readers', 'read', Vocabulary(
   tags=(('genre', .85), ('subgenre', .85), ('angle', .4), ('angle2', .3), ('form', .4), ('country', .5), ('entity', .7),
         ('entity2', .5)),
   hints=('genre', 'country', 'entity'), joint='. ', words=(12, 40),
-), Temperament(Values('count', mean=-1.5, slope=.1, spread=.7), periods=24, period_seconds=86400, content=.7, drift=.2,
+), Temperament(Values('count', mean=-1.5, slope=.1, spread=.7), periods=24, period_seconds=86400, content=.8, drift=.2,
                newcomers=.15, releases=.92, popularity=.7, ramp=1, life=3., life_spread=.4))
