@@ -30,6 +30,7 @@ setup(
         'optax>=0.2.8,<0.3',
         'orbax-checkpoint>=0.12.8,<0.13',
         'safetensors',
+        'scipy',  # JAX needs it as well
         'tensorboardX>=2.6.5',
         'tensorflow-datasets>=4.9.10,<4.10',
         'tokenizers',

@@ -16,7 +16,8 @@ from configs import common  # noqa: E402  (configs are files beside the package,
 def _sample(config):
   """The embedded sample world; the base was tuned on its validation part, one field after another."""
   common.sample(config, 'ecommerce')
-  config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=1.)
+  config.base.update(reg=.06, item_reg=300., dim=32, warm_blend=.4, ridge=1.)
+  config.encoder.share = .1
 
 
 def _testing(config):
