@@ -90,7 +90,7 @@ ECOMMERCE = Domain('ecommerce', 'customers', 'bought', Vocabulary(
     '{title} for {use} and {use2}', '{title}, {origin}', '{title}, {feature} {genre} from {brand}'),
   clauses=(
     'price: {price}', '{feature}', '{feature2}', '{origin}', 'good for {use}', 'made with {use2} in mind',
-    'category: {genre}', 'brand: {brand}', '{price} in our {genre} range', 'a {brand} bestseller',
+    'category: {genre}', 'brand: {brand}', 'from our {genre} range', 'a {brand} bestseller',
     'well suited to {use}', 'also for {use2}'),
   fillers=(
     'ships within two days', 'with two years of warranty', 'returns are free', 'new packaging', 'rated by customers',

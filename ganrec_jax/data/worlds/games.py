@@ -45,7 +45,7 @@ _PLATFORMS = (
   ('mobile', 'smartphones'), ('VR', 'virtual reality'))
 _MODES = (
   ('single-player', 'solo'), ('online co-op', 'co-op'), ('couch co-op', 'split screen'),
-  ('competitive multiplayer', 'ranked multiplayer'), ('massively multiplayer', 'mmo'))
+  ('competitive multiplayer', 'ranked multiplayer'), ('massively multiplayer', 'online world'))
 # Four studios of each genre, in the order of `_GENRES`; all invented.
 _STUDIOS = (
   ('Emberkeep', 'Runeforge Interactive', 'Oaken Tale', 'Grimlight'),
@@ -90,7 +90,7 @@ GAMES = Domain('games', 'players', 'played', Vocabulary(
     '{title}: {theme}, {theme2}, {subgenre}', '{studio} presents {title}, a {subgenre} for {platform}',
     '{title}, a {genre} game from {studio}', 'From {studio}: {title}, {mode} {subgenre}'),
   clauses=(
-    'playable on {platform}', 'best in {mode}', 'theme: {theme}', 'themes: {theme} and {theme2}',
+    'playable on {platform}', 'best in {mode}', 'theme: {theme}', 'also {theme2}',
     'developed by {studio}', 'for fans of {genre} games', 'with {theme2} touches', 'out on {platform}', 'mode: {mode}',
     'a new take on the {subgenre}', 'genre: {genre}', 'made by the team at {studio}'),
   fillers=(

@@ -97,7 +97,7 @@ VIDEO = Domain('video', 'viewers', 'watched', Vocabulary(
     '{title}: {mood} {genre} with {actor}', '{director} directs {actor} in {title}, a {subgenre}',
     'In {title}, {actor} and {actor2} meet in {city}', 'The {country} {subgenre} {title} stars {actor}'),
   clauses=(
-    'directed by {director}', 'starring {actor} and {actor2}', 'set in {city}', 'made in the {decade}',
+    'directed by {director}', 'co-starring {actor2}', 'set in {city}', 'made in the {decade}',
     'as {mood} as it is {mood2}', 'a favourite of {genre} fans', '{mood2} to the end', 'with {actor2} in a small part',
     'shot in the {decade}', 'a {country} production', 'told as a {subgenre}', 'for lovers of {genre}'),
   fillers=(
