@@ -3,7 +3,8 @@
     python -m ganrec_jax.main --config=configs/ecommerce.py            an embedded, simulated world
     python -m ganrec_jax.main --config=configs/ecommerce.py:testing    the same, small
 
-EXPECT
+NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: warm .272 (popularity .158), cold .267 (a random
+order .116), in 2 to 3 minutes.
 """
 
 import os

@@ -3,7 +3,8 @@
     python -m ganrec_jax.main --config=configs/games.py            an embedded, simulated world
     python -m ganrec_jax.main --config=configs/games.py:testing    the same, small
 
-EXPECT
+NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: warm .240 (popularity .121), cold .247 (a random
+order .102), in 2 to 3 minutes.
 """
 
 import os
@@ -16,7 +17,7 @@ from configs import common  # noqa: E402  (configs are files beside the package,
 def _sample(config):
   """The embedded sample world; the base was tuned on its validation part, one field after another."""
   common.sample(config, 'games')
-  config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=1.)
+  config.base.update(reg=.06, item_reg=1000., dim=32, ridge=3.)
 
 
 def _testing(config):

@@ -5,7 +5,9 @@ The split is in time, so that most of what is read in the test days is new: the 
     python -m ganrec_jax.main --config=configs/news.py            an embedded, simulated world
     python -m ganrec_jax.main --config=configs/news.py:testing    the same, small
 
-EXPECT
+NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: cold .361 (a random order .162), in 2 to 3 minutes.
+Warm is .061 (popularity .036) for the few who still read an old article: the model does not know that the others are
+dead, the oracle does.
 """
 
 import os
@@ -19,7 +21,7 @@ def _sample(config):
   """The embedded sample world; the base was tuned on its validation part, one field after another."""
   common.sample(config, 'news')
   config.split.update(kind='temporal', cold_items=0.)
-  config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=1.)
+  config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=3., kappa=1.)
 
 
 def _testing(config):

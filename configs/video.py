@@ -3,7 +3,8 @@
     python -m ganrec_jax.main --config=configs/video.py            an embedded, simulated world
     python -m ganrec_jax.main --config=configs/video.py:testing    the same, small
 
-EXPECT
+NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: warm .187 (popularity .087), cold .237 (a random
+order .110), in 2 to 3 minutes.
 """
 
 import os

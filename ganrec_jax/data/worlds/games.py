@@ -99,5 +99,5 @@ GAMES = Domain('games', 'players', 'played', Vocabulary(
   tags=(('genre', .8), ('subgenre', .85), ('theme', .6), ('theme2', .5), ('platform', .6), ('mode', .6),
         ('studio', .6)),
   hints=('genre', 'platform', 'studio'),
-), Temperament(Values('hours', mean=.6, slope=.3, spread=1.4), content=.6, drift=.3, releases=.25, popularity=1.,
+), Temperament(Values('hours', mean=.6, slope=.3, spread=1.4), content=.7, drift=.3, releases=.25, popularity=.85,
                activity=1.2))
