@@ -5,9 +5,9 @@ The split is in time, so that most of what is read in the test days is new: the 
     python -m ganrec_jax.main --config=configs/news.py            an embedded, simulated world
     python -m ganrec_jax.main --config=configs/news.py:testing    the same, small
 
-NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: cold .361 (a random order .162), in 2 to 3 minutes.
-Warm is .061 (popularity .036) for the few who still read an old article: the model does not know that the others are
-dead, the oracle does.
+NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: cold .361 (a random order .162), in 2 to 3
+minutes. Warm is .061 (popularity .036) for the few who still read an old article: the model does not know that the
+others are dead, the oracle does.
 """
 
 import os
