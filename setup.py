@@ -31,6 +31,7 @@ setup(
         'orbax-checkpoint>=0.12.8,<0.13',
         'py3langid>=0.4,<1',  # languages of texts for --validate: NumPy alone, its model inside (4.5 MB), offline, BSD
         'safetensors',
+        'scipy',  # JAX needs it as well
         'tensorboardX>=2.6.5',
         'tensorflow-datasets>=4.9.10,<4.10',
         'tokenizers',

@@ -103,9 +103,11 @@ def base():
   config.split.test_from = ''
 
   config.world = ConfigDict()
-  # Listeners of the sample world.
+  # Which sample world: 'music', 'video', 'ecommerce', 'news' or 'games'.
+  config.world.domain = 'music'
+  # People of the sample world.
   config.world.users = 1200
-  # Albums of the sample world.
+  # What the sample world's people choose from.
   config.world.items = 900
   # (user, item) pairs of the sample world.
   config.world.events = 30_000
@@ -245,6 +247,37 @@ def base():
   # Draws of the bootstrap over users.
   config.evaluation.resamples = 10_000
   return config
+
+
+def sample(config, domain):
+  """The embedded sample world of a domain, with a small BERT trained on its texts."""
+  config.world.domain = domain
+  config.encoder.update(kind='trained', adapt_steps=200, adapt_rate=1e-3, share=.2)
+
+
+def testing(config):
+  """Makes a sample world and all that is fitted on it so small that a run takes seconds."""
+  config.world.update(users=200, items=150, events=4000)
+  config.evaluation.resamples = 1000
+  config.base.sweeps = 4
+  config.encoder.update(steps=40, adapt_steps=20, max_length=32, user_titles=4)
+  # Penalties take long to compile.
+  config.adversarial.update(steps=40, chunk=20, layers=1, dim=32, batch=64, penalty='none')
+  config.expand.weights = (.01, .1)
+  config.recommender.update(steps=60, chunk=30)
+
+
+def choose(variants, variant):
+  """The locked config of a variant, changed by the function of that name among the `variants`.
+
+  Raises:
+    ValueError: for an unknown variant, naming the nearest ones.
+  """
+  if variant not in variants:
+    raise ValueError(unknown('variant', variant, [name for name in variants if name]))
+  config = base()
+  variants[variant](config)
+  return config.lock()
 
 
 def unknown(kind, given, known):

@@ -22,21 +22,14 @@ from configs import common  # noqa: E402  (configs are files beside the package,
 
 def _sample(config):
   """The embedded sample world; the base was tuned on its validation part, one field after another."""
+  common.sample(config, 'music')
   config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=1.)
-  config.encoder.update(kind='trained', adapt_steps=200, adapt_rate=1e-3, share=.2)
 
 
 def _testing(config):
   """The embedded sample world in seconds."""
   _sample(config)
-  config.world.update(users=200, items=150, events=4000)
-  config.evaluation.resamples = 1000
-  config.base.sweeps = 4
-  config.encoder.update(steps=40, adapt_steps=20, max_length=32, user_titles=4)
-  # Penalties take long to compile.
-  config.adversarial.update(steps=40, chunk=20, layers=1, dim=32, batch=64, penalty='none')
-  config.expand.weights = (.01, .1)
-  config.recommender.update(steps=60, chunk=30)
+  common.testing(config)
 
 
 def _lastfm(config):
@@ -69,13 +62,5 @@ VARIANTS = {'': _sample, 'testing': _testing, 'lastfm': _lastfm, 'lastfm_testing
 
 
 def get_config(variant=''):
-  """The locked config of a variant.
-
-  Raises:
-    ValueError: for an unknown variant, naming the nearest ones.
-  """
-  if variant not in VARIANTS:
-    raise ValueError(common.unknown('variant', variant, [name for name in VARIANTS if name]))
-  config = common.base()
-  VARIANTS[variant](config)
-  return config.lock()
+  """The locked config of a variant, see `common.choose`."""
+  return common.choose(VARIANTS, variant)

@@ -1,11 +1,19 @@
-"""News: readers, and the articles they clicked.
+"""News: readers, and articles that nobody reads any more a few days after they came out.
 
+The split is in time, so that most of what is read in the test days is new: the task `cold`.
+
+    python -m ganrec_jax.main --config=configs/news.py            an embedded, simulated world
+    python -m ganrec_jax.main --config=configs/news.py:testing    the same, small
     python -m ganrec_jax.main --config=configs/news.py:mind_small --config.data.manual_dir=FOLDER
     python -m ganrec_jax.main --config=configs/news.py:mind_large --config.data.manual_dir=FOLDER
 
 `mind_small` reads MINDsmall_train.zip and MINDsmall_dev.zip, `mind_large` MINDlarge_train.zip and MINDlarge_dev.zip (Wu
-et al. 2020; research use). The split is in time, as published: the days of train but the last one for training, the
-last one for validation, the day of dev for test. News that no one has read by then are the task `cold`.
+et al. 2020; research use), split as published: the days of train but the last one for training, the last one for
+validation, the day of dev for test.
+
+NDCG@20 of the row no_augmentation to expect of the sample on two CPU cores, seed 0: cold .361 (a random order .162), in
+2 to 3 minutes. Warm is .061 (popularity .036) for the few who still read an old article: the model does not know that
+the others are dead, the oracle does.
 """
 
 import os
@@ -13,6 +21,19 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from configs import common  # noqa: E402  (configs are files beside the package, no part of it)
+
+
+def _sample(config):
+  """The embedded sample world; the base was tuned on its validation part, one field after another."""
+  common.sample(config, 'news')
+  config.split.update(kind='temporal', cold_items=0.)
+  config.base.update(dim=16, reg=.06, item_reg=300., power=.25, warm_blend=.4, ridge=3., kappa=1.)
+
+
+def _testing(config):
+  """The embedded sample world in seconds."""
+  _sample(config)
+  common.testing(config)
 
 
 def _mind(config):
@@ -34,17 +55,9 @@ def _mind_large(config):
   config.data.update(source='mind_large', min_item=200)
 
 
-VARIANTS = {'mind_small': _mind_small, 'mind_large': _mind_large}
+VARIANTS = {'': _sample, 'testing': _testing, 'mind_small': _mind_small, 'mind_large': _mind_large}
 
 
 def get_config(variant=''):
-  """The locked config of a variant.
-
-  Raises:
-    ValueError: for an unknown variant, naming the nearest ones.
-  """
-  if variant not in VARIANTS:
-    raise ValueError(common.unknown('variant', variant, [name for name in VARIANTS if name]))
-  config = common.base()
-  VARIANTS[variant](config)
-  return config.lock()
+  """The locked config of a variant, see `common.choose`."""
+  return common.choose(VARIANTS, variant)

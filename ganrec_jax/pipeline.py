@@ -16,7 +16,7 @@ from ganrec_jax.data import split_files, splits
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation import strata, table
 from ganrec_jax.stages import adversary, encode, recommend, workspace
-from ganrec_jax.stages.evaluate import Evaluation, show_listeners
+from ganrec_jax.stages.evaluate import Evaluation, show_people
 from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.stages.validate import validate as look
 from ganrec_jax.training import interrupt
@@ -129,7 +129,7 @@ def run(config, path, dataset=None):
   expand.write(os.path.join(path, 'generated.csv.gz'), expand.joined(generated, weights), prepared.dataset.user_ids,
                prepared.dataset.catalogue.ids)
   told = {'generated': reports, 'choices': evaluation.choices, 'encoder': {} if encoder is None else encoder.summary}
-  _report(space, prepared, evaluation, timed, told, show_listeners(space, prepared, first))
+  _report(space, prepared, evaluation, timed, told, show_people(space, prepared, first))
   artifacts.write_json(done, key)
 
 
@@ -147,7 +147,7 @@ def validate(config, path, dataset=None):
   print(look(config, prepare(config, dataset), path), end='')
 
 
-def _report(space, prepared, evaluation, timed, told, listeners):
+def _report(space, prepared, evaluation, timed, told, people):
   """Writes results.json and the table, and prints the table."""
   config, data, resamples = space.config, prepared.dataset, space.config.evaluation.resamples
   results = {row: evaluation.results[row] for row in _order(evaluation.results)}
@@ -163,7 +163,7 @@ def _report(space, prepared, evaluation, timed, told, listeners):
     'strata': strata.records({row: evaluation.strata[row] for row in results}, config.seed, resamples)})
   words = table.format_table(list(results), list(results['no_augmentation']), results, seed=config.seed,
                              resamples=resamples, simulated=data.info['simulated'])
-  lines = [words, *_generated_words(told), '', listeners,
+  lines = [words, *_generated_words(told), '', people,
            f'{space.path}: results.json and recommendations/ are complete; {elapsed:.0f} s']
   text = '\n'.join(lines) + '\n'
   artifacts.write_atomically(os.path.join(space.path, 'table.txt'), lambda file: file.write(text.encode()))

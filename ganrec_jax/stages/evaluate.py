@@ -1,4 +1,4 @@
-"""evaluate: every row ranks every task once on real test data; lists, figures, and three listeners in words."""
+"""evaluate: every row ranks every task once on real test data; lists, figures, and three people in words."""
 
 import glob
 import os
@@ -25,12 +25,20 @@ def by_matrix(scores, users):
   return scores[users]
 
 
-def oracle(prepared):
-  """The true log probabilities float32 `[users, items]` of a simulated world: the ceiling of what can be known."""
-  world, data = prepared.world, prepared.dataset
+def oracle(prepared, least=0.):
+  """The true log probabilities float32 `[users, items]` of a simulated world: the ceiling of what can be known.
+
+  They are those of a row in the log, so of a value of `least` or more where smaller ones are dropped; and where all
+  test rows come later than what was there to learn from (a split in time), those of a row from the first of them on.
+  """
+  world, data, split = prepared.world, prepared.dataset, prepared.split
+  time = data.interactions.time
+  known, asked = (time[split.rows(*parts)] for parts in (
+    ('train', 'valid', 'cold_valid', 'user_valid'), ('test', 'cold_test', 'user_test')))
+  since = asked.min() if len(asked) and known.max() <= asked.min() else None
   users, items = (np.searchsorted(all_ids, ids) for all_ids, ids in (
     (world.dataset.user_ids, data.user_ids), (world.dataset.catalogue.ids, data.catalogue.ids)))
-  return jnp.asarray(sample.log_probability(world, users)[:, items])
+  return jnp.asarray(sample.log_probability(world, users, since, least)[:, items])
 
 
 class Evaluation:
@@ -73,7 +81,7 @@ class Evaluation:
     """Ranks by popularity, which knows no new item, and by the truth where the data are simulated."""
     self.add('popularity', by_popularity, jnp.asarray(self._counts, jnp.float32), skip=('cold',))
     if self._prepared.world is not None:
-      self.add('oracle', by_matrix, oracle(self._prepared))
+      self.add('oracle', by_matrix, oracle(self._prepared, self._workspace.config.data.least_value))
 
   def _rank(self, row, name, score, params):
     interrupt.check()
@@ -99,18 +107,19 @@ def _lists(workspace, name):
   return os.path.join(workspace.path, 'recommendations', f'{name}.npz')
 
 
-def show_listeners(workspace, prepared, model, listeners=3, k=10):
-  """The history and the top ten of a few listeners in words, new releases marked with a star."""
+def show_people(workspace, prepared, model, people=3, k=10):
+  """The history and the top ten of a few people in words, new releases marked with a star."""
   seed = workspace.config.seed
   tasks = make_tasks(prepared.dataset, prepared.split, seed)
   task = tasks.get('all') or next(iter(tasks.values()))
-  chosen = np.sort(np.random.default_rng([seed, 3]).choice(len(task.users), min(listeners, len(task.users)), False))
+  chosen = np.sort(np.random.default_rng([seed, 3]).choice(len(task.users), min(people, len(task.users)), False))
   lists, _ = ranking.top_k(model.score, model.params, task, k=k)
   histories, titles = prepared.histories, prepared.dataset.catalogue.titles
+  verb = prepared.dataset.info.get('verb', 'chose')
   warm, lines = item_masks(prepared.dataset, prepared.split)['warm'], []
   for place in chosen:
     user = task.users[place]
-    lines += [f'{prepared.dataset.user_ids[user]} listened to: ' + '; '.join(titles[histories.row(user)[-8:]]),
+    lines += [f'{prepared.dataset.user_ids[user]} {verb}: ' + '; '.join(titles[histories.row(user)[-8:]]),
               '  and is recommended: ' + '; '.join(
                 titles[i] + ('' if warm[i] else ' * (new)') for i in lists[place] if i >= 0)]
   return '\n'.join(lines)

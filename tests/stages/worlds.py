@@ -18,9 +18,13 @@ def config_file(name):
 
 def config(variant='testing', **sections):
   """The config of `configs/music.py`, with `section={field: value}` changed."""
-  found = config_file('music').get_config(variant)
-  for section, fields in sections.items():
-    found[section].update(fields)
+  return of('music', variant, **sections)
+
+
+def of(domain, variant='testing', **sections):
+  """The config of `configs/DOMAIN.py`, with `section={field: value}` or a field outside of sections changed."""
+  found = config_file(domain).get_config(variant)
+  found.update(sections)
   found.devices = 1
   return found
 
