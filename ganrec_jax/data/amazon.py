@@ -125,7 +125,7 @@ def _check(category, year, known):
 def _source(name, year, reviews, meta):
   edition = _EDITIONS[year]
   return Source(name, edition.homepage, edition.citation, _LICENCE, (reviews, meta),
-                functools.partial(_read, name, edition, reviews.name, meta.name))
+                functools.partial(_read, name, edition, reviews.name, meta.name), verb='reviewed')
 
 
 def _read(name, edition, reviews, meta, paths, scratch):

@@ -170,5 +170,6 @@ SOURCE = Source(
 }""",
   licence='Non-commercial use; the rights in the data are those of Last.fm (https://www.last.fm)',
   archives=(Archive(ARCHIVE, f'https://files.grouplens.org/datasets/hetrec2011/{ARCHIVE}'),),
+  verb='listened to',
   read=read,
   published=PUBLISHED)

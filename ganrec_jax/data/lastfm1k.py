@@ -51,4 +51,5 @@ SOURCE = Source(
   licence='Non-commercial use, distributed with permission of Last.fm (https://www.last.fm)',
   archives=(Archive(ARCHIVE, f'http://mtg.upf.edu/static/datasets/last.fm/{ARCHIVE}'),),
   read=read,
-  published={'users': 992, 'listens': 19_150_868})
+  published={'users': 992, 'listens': 19_150_868},
+  verb='listened to')

@@ -31,7 +31,7 @@ _MOMENT = "try_strptime(trim(time), '%m/%d/%Y %I:%M:%S %p')"
 def _source(size):
   name, archives = f'mind_{size}', tuple(f'MIND{size}_{part}.zip' for part in PARTS)
   return Source(name, HOMEPAGE, CITATION, LICENCE, tuple(Archive(archive) for archive in archives),
-                functools.partial(_read, name, archives))
+                functools.partial(_read, name, archives), verb='read')
 
 
 def _read(name, archives, paths, scratch):

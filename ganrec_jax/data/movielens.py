@@ -75,7 +75,7 @@ def read(paths, scratch, form=_CSV):
 
 
 def _source(name, archive, form, published):
-  return Source(name, _HOME, _CITATION, _LICENCE, (archive,), functools.partial(read, form=form), published)
+  return Source(name, _HOME, _CITATION, _LICENCE, (archive,), functools.partial(read, form=form), published, 'watched')
 
 
 # It may change over time, so that it has neither checksum nor counts.

@@ -43,6 +43,7 @@ class Source:
     read: reads the archives, `read(paths, scratch) -> Dataset` with {archive name: path} and an empty folder for
       temporary files; the dataset is unfiltered, and its `info` has counts of all that was dropped or merged.
     published: the counts that `info['counts']` must have, as they were published.
+    verb: what people did with the items, as in 'listened to'.
     version: of what `read` makes of an archive; a prepared copy of another version is not used.
   """
   name: str
@@ -52,6 +53,7 @@ class Source:
   archives: tuple[Archive, ...]
   read: Callable[[dict[str, Path], Path], Dataset]
   published: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  verb: str = 'chose'
   version: str = '1.0.0'
 
 
@@ -110,7 +112,7 @@ def _read(source, paths, scratch):
     words = _ADVICE.sub('', str(error).replace(f'{scratch}{os.sep}', ''))
     raise DataError(f'{words} (data set {source.name}, {source.homepage})') from error
   return dataclasses.replace(dataset, info={
-    **dataset.info, 'name': source.name, 'simulated': False, 'citation': source.citation, 'homepage': source.homepage,
+    **dataset.info, 'name': source.name, 'simulated': False, 'verb': source.verb, 'citation': source.citation, 'homepage': source.homepage,
     'licence': source.licence, 'archive_sha256': {name: archives.sha256(path) for name, path in paths.items()}})
 
 

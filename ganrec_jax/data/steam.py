@@ -150,7 +150,7 @@ def _price(record):
 
 
 def _source_200k(name, archive, read):
-  return Source(name, _KAGGLE, CITATION_200K, 'As stated at the home page', (Archive(archive),), read)
+  return Source(name, _KAGGLE, CITATION_200K, 'As stated at the home page', (Archive(archive),), read, verb='played')
 
 
 # The published forms of each data set, the usual one first.
@@ -159,5 +159,5 @@ SOURCES = {
             _source_200k('steam_hours', _EXTRACT, _read_extract)),
   'steam_reviews': (Source(
     'steam_reviews', _MCAULEY, CITATION_REVIEWS, _LICENCE_REVIEWS,
-    tuple(Archive(archive, f'{_URL}/{archive}') for archive in (_REVIEWS, _GAMES)), _read_reviews),),
+    tuple(Archive(archive, f'{_URL}/{archive}') for archive in (_REVIEWS, _GAMES)), _read_reviews, verb='played'),),
 }

@@ -13,6 +13,7 @@ from ganrec_jax.data.worlds import DOMAINS
 from ganrec_jax.evaluation.tasks import make_tasks
 from ganrec_jax.stages.evaluate import oracle
 from ganrec_jax.stages.prepare import prepare
+from tests.data import mind_files
 
 from . import worlds
 
@@ -41,6 +42,20 @@ def test_every_domain_goes_the_whole_way(domain, tmp_path, capsys):
   config = worlds.config_file(domain).get_config('testing')
   results, _ = _run(config, tmp_path, capsys)
   assert results['dataset']['name'] == f'sample {domain}'
+
+
+@pytest.mark.slow
+def test_files_of_the_form_of_mind_go_the_whole_way(tmp_path, capsys):
+  mind_files.write(tmp_path)
+  config = worlds.of('news', 'mind_small', encoder={'kind': 'none'}, adversarial={'steps': 40, 'chunk': 20},
+                     data={'manual_dir': str(tmp_path), 'data_dir': str(tmp_path / 'data'), 'min_item': 3})
+  pipeline.run(config, str(tmp_path / 'work'))
+  results, told = json.loads((tmp_path / 'work' / 'results.json').read_text()), capsys.readouterr().out
+  windows = results['dataset']['split']['windows']
+  assert windows['test']['from'] == '2019-11-15T00:00:00Z' and windows['test']['share_of_new_items'] > .2
+  value = {(row['row'], row['task']): row['value'] for row in results['rows'] if row['metric'] == 'ndcg@20'}
+  assert value['no_augmentation', 'cold'] > .05
+  assert 'SIMULATED' not in told and ' read: ' in told and results['dataset']['counts']['impressions'] > 0
 
 
 def test_news_go_the_whole_way_though_hardly_anything_warm_is_read(tmp_path, capsys):
