@@ -68,7 +68,8 @@ def _movielens_32m(config):
 
 
 VARIANTS = {'': _sample, 'testing': _testing, 'movielens_small': _movielens_small,
-            'movielens_small_testing': _movielens_small_testing, 'movielens_1m': _movielens_1m, 'movielens_32m': _movielens_32m}
+            'movielens_small_testing': _movielens_small_testing, 'movielens_1m': _movielens_1m,
+            'movielens_32m': _movielens_32m}
 
 
 def get_config(variant=''):
