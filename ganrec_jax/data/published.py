@@ -113,7 +113,8 @@ def _read(source, paths, scratch):
     raise DataError(f'{words} (data set {source.name}, {source.homepage})') from error
   return dataclasses.replace(dataset, info={
     **dataset.info, 'name': source.name, 'simulated': False, 'verb': source.verb, 'citation': source.citation,
-    'homepage': source.homepage, 'licence': source.licence, 'archive_sha256': {name: archives.sha256(path) for name, path in paths.items()}})
+    'homepage': source.homepage, 'licence': source.licence,
+    'archive_sha256': {name: archives.sha256(path) for name, path in paths.items()}})
 
 
 def _verify_counts(source, info):
