@@ -20,7 +20,7 @@ setup(
     install_requires=[
         'absl-py',
         'array_record',  # the record format of the TFDS builders
-        'duckdb>=1.4,<3',  # reads one's own tables
+        'duckdb>=2,<3',  # reads tables of any size
         'flax>=0.12.8,<0.13',
         'importlib_resources',  # TFDS needs it for builders inside a package and forgets to ask
         'jax>=0.10,<0.12',
@@ -29,6 +29,7 @@ setup(
         'numpy>=2,<3',
         'optax>=0.2.8,<0.3',
         'orbax-checkpoint>=0.12.8,<0.13',
+        'pyarrow',  # hands DuckDB's rows over in batches; TFDS needs it as well
         'py3langid>=0.4,<1',  # languages of texts for --validate: NumPy alone, its model inside (4.5 MB), offline, BSD
         'safetensors',
         'scipy',  # JAX needs it as well
@@ -39,9 +40,9 @@ setup(
         'transformers>=5.23,<6',
     ],
     extras_require={
+        'beam': ['apache-beam>=2.70,<3'],  # prepares logs on many machines
+        'benchmark': ['implicit', 'pandas', 'scikit-learn', 'scipy'],
         'postgres': ['psycopg[binary]>=3.1,<4'],
         'test': ['hypothesis', 'psycopg[binary]>=3.1,<4', 'pytest', 'scikit-learn', 'scipy'],
-        'beam': ['apache-beam>=2.70,<3'],  # prepares logs on many machines
-        'benchmark': ['implicit', 'scikit-learn', 'scipy'],
     },
 )
