@@ -161,7 +161,7 @@ def test_articles_die_within_days_and_what_is_read_after_a_cut_in_time_is_new(wo
   assert 3 <= np.median(world.life) <= 4 and np.quantile(world.life, .95) <= 7
   age = (log.time - sample.START) / 86400 - world.release[log.item]
   assert (age < 3).mean() > .75 and np.quantile(age, .99) < 6
-  split = splits.temporal_split(log, 1200, 900, cold_items=0., cold_users=0., seed=0)
+  split = splits.make_split(log, 1200, 900, kind='temporal', cold_items=0., seed=0)
   assert len(split.rows('cold_test')) > 5 * len(split.rows('test')) > 0
 
 

@@ -21,6 +21,7 @@ def world(tmp_path_factory):
   return space, prepared, content, recommend.fit_base(space, prepared, content)[0]
 
 
+@pytest.mark.slow
 def test_all_controls_are_made_with_the_budget_of_the_generator(world, monkeypatch):
   space, prepared, content, base = world
   found, reports = adversary.generate(space, prepared, base, content, 'key')
