@@ -23,7 +23,7 @@ _FADE = 3.  # the log-exposure that an item loses from its release to its death
 _LEAST_PROBABILITY = 1e-30
 _MOST_OF_WHAT_IS_LEFT = .9
 # The shares of a `Temperament` that a `WorldConfig` may change, and the largest of each.
-_SHARES = {'content': 1, 'drift': 1, 'newcomers': .5, 'releases': .5}
+_SHARES = {'content': 1, 'drift': 1, 'newcomers': .4, 'releases': .5}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,7 @@ class WorldConfig:
     events: (user, item) pairs wanted, 5 a user to a fifth (where items die, a seventh) of all pairs; the log comes
       within a tenth of it.
     seed: of everything, 0 to 2**32 - 1.
-    content, drift, newcomers, releases: see `Temperament`, 0 to 1, 0 to 1, 0 to .5, and 0 to .5 (where items die, .8 to
+    content, drift, newcomers, releases: see `Temperament`, 0 to 1, 0 to 1, 0 to .4, and 0 to .5 (where items die, .8 to
       .95); None is the domain's own.
 
   Raises:

@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ganrec_jax.data import sample, splits
@@ -52,7 +52,7 @@ def test_same_config_same_bits_whatever_the_threads(small):
   ('users', 1, '20 to 100,000'), ('users', 0, '20'), ('users', 200.0, 'whole number'), ('users', True, 'whole'),
   ('items', 39, '40 to 20,000'), ('seed', -1, '0 to'), ('events', 999, '1,000 to 6,000'), ('events', 6001, '6,000'),
   ('content', 1.1, '0 to 1'), ('content', float('nan'), '0 to 1'), ('drift', -.1, '0 to 1'), ('drift', '1', 'number'),
-  ('newcomers', .6, '0 to 0.5'), ('releases', .51, '0 to 0.5'),
+  ('newcomers', .41, '0 to 0.4'), ('releases', .51, '0 to 0.5'),
   ('domain', 'film', 'music, video, ecommerce, news, games')])
 def test_config_names_field_value_and_what_is_allowed(field, value, allowed):
   with pytest.raises(ConfigError) as error:
@@ -76,8 +76,9 @@ def test_where_items_die_more_of_them_must_come():
 
 @pytest.mark.parametrize('domain', DOMAINS)
 @settings(deadline=None, max_examples=8)
+@example(users=20, items=95, fill=1., seed=0, releases=0., content=0., drift=0., newcomers=.4)
 @given(users=st.integers(20, 60), items=st.integers(40, 120), fill=st.floats(0, 1), content=st.floats(0, 1),
-       drift=st.floats(0, 1), newcomers=st.floats(0, .5), releases=st.floats(0, .5), seed=st.integers(0, 2**32 - 1))
+       drift=st.floats(0, 1), newcomers=st.floats(0, .4), releases=st.floats(0, .5), seed=st.integers(0, 2**32 - 1))
 def test_every_allowed_config_makes_a_sound_world(domain, users, items, fill, seed, releases, **shares):
   mortal = domain == 'news'
   items, releases, densest = (items + 80, .8 + .3 * releases, 7) if mortal else (items, releases, 5)
