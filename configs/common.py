@@ -267,6 +267,16 @@ def testing(config):
   config.recommender.update(steps=60, chunk=30)
 
 
+def quick(config):
+  """Takes a tenth of the users of real data and no pretrained encoder, for a run of seconds."""
+  config.data.user_share = .1
+  config.encoder.kind = 'none'
+  config.evaluation.resamples = 1000
+  config.base.sweeps = 4
+  config.adversarial.update(steps=100, chunk=50, layers=1, dim=32, batch=128)
+  config.expand.weights = (.01, .1)
+
+
 def choose(variants, variant):
   """The locked config of a variant, changed by the function of that name among the `variants`.
 

@@ -41,12 +41,7 @@ def _lastfm(config):
 def _lastfm_testing(config):
   """A tenth of Last.fm's listeners, without the pretrained encoder."""
   _lastfm(config)
-  config.data.user_share = .1
-  config.encoder.kind = 'none'
-  config.evaluation.resamples = 1000
-  config.base.sweeps = 4
-  config.adversarial.update(steps=100, chunk=50, layers=1, dim=32, batch=128)
-  config.expand.weights = (.01, .1)
+  common.quick(config)
 
 
 def _lastfm1k(config):

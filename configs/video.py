@@ -46,12 +46,7 @@ def _movielens_small(config):
 def _movielens_small_testing(config):
   """A tenth of ml-latest-small's viewers, without the pretrained encoder."""
   _movielens_small(config)
-  config.data.user_share = .1
-  config.encoder.kind = 'none'
-  config.evaluation.resamples = 1000
-  config.base.sweeps = 4
-  config.adversarial.update(steps=100, chunk=50, layers=1, dim=32, batch=128)
-  config.expand.weights = (.01, .1)
+  common.quick(config)
 
 
 def _movielens_1m(config):
