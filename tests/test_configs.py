@@ -6,6 +6,7 @@ from ganrec_jax import pipeline
 from ganrec_jax.data import amazon, published
 from tests.stages import worlds
 
+
 @pytest.mark.parametrize(('domain', 'variant', 'source'), [
   ('ecommerce', 'amazon_Video_Games', 'amazon_2023_Video_Games'), ('news', 'mind_small', 'mind_small'),
   ('ecommerce', 'amazon_2018_AMAZON_FASHION', 'amazon_2018_AMAZON_FASHION'), ('news', 'mind_large', 'mind_large'),
