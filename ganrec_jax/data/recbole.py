@@ -6,7 +6,8 @@ The form: https://recbole.io/docs/user_guide/data/atomic_files.html. Of the data
 - NAME.cold_valid.inter, NAME.cold_test.inter, NAME.history.inter, NAME.user_valid.inter and NAME.user_test.inter, the
   rows of new items and new users, and NAME.all_valid.inter and NAME.all_test.inter, the targets of the task `all`; each
   where there are such rows, and read only where `benchmark_filename` names them;
-- NAME.item, the catalogue: attributes are tokens, with _ for their blanks, since blanks separate tokens there.
+- NAME.item, the catalogue: attributes are tokens, with _ for their blanks, since blanks separate tokens there. A title
+  or text that a spreadsheet would run as a formula is quoted; ids stay as they are, since they are read back.
 """
 
 import re
@@ -25,6 +26,12 @@ _BREAKS = re.compile(r'[\t\r\n]+')
 def _field(word):
   # RecBole reads by pandas, to which a quotation mark at the start of a field is more than a character.
   return _BREAKS.sub(' ', word).replace('"', "'")
+
+
+def _words(text):
+  """A title or a text as a field; what a spreadsheet would take for a formula is quoted, as OWASP advises."""
+  field = _field(text)
+  return f"'{field}" if field.startswith(('=', '+', '-', '@')) else field
 
 
 def _ids(words, what):
@@ -81,7 +88,7 @@ def write(folder, name, dataset, split):
       put(f'{part}.inter', header, lambda file, rows=rows: write_rows(file, rows, columns))
     else:
       (Path(folder) / name / f'{name}.{part}.inter').unlink(missing_ok=True)
-  lines = ('\t'.join((item, _field(title), _field(text), ' '.join(re.sub(r'\s+', '_', _field(p)) for p in phrases)))
+  lines = ('\t'.join((item, _words(title), _words(text), ' '.join(re.sub(r'\s+', '_', _field(p)) for p in phrases)))
            for item, title, text, phrases in zip(items, catalogue.titles.tolist(), catalogue.texts.tolist(),
                                                  catalogue.phrases, strict=True))
   put('item', 'item_id:token\ttitle:token_seq\ttext:token_seq\tphrases:token_seq\n',

@@ -1,5 +1,6 @@
 """Atomic files hold what the split holds, as a reader of tab-separated values sees it."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -55,6 +56,17 @@ def test_the_catalogue_is_a_file_of_tokens(tmp_path):
   header, lines = _read(tmp_path / 'x' / 'x.item')
   assert header == ['item_id:token', 'title:token_seq', 'text:token_seq', 'phrases:token_seq']
   assert lines == [[f'i {k}', f"'Title' {k}", f'a text {k}', 'indie_rock folk' if k % 2 else ''] for k in range(ITEMS)]
+
+
+@pytest.mark.parametrize('start', '=+-@')
+def test_no_title_or_text_is_a_formula(tmp_path, start):
+  dataset, split = _world()
+  catalogue = dataset.catalogue
+  words = np.array([f'{start}HYPERLINK(1)', *catalogue.titles[1:]])
+  dangerous = dataclasses.replace(dataset, catalogue=dataclasses.replace(catalogue, titles=words, texts=words))
+  recbole.write(tmp_path, 'x', dangerous, split)
+  _, lines = _read(tmp_path / 'x' / 'x.item')
+  assert lines[0][1] == lines[0][2] == f"'{start}HYPERLINK(1)" and lines[1][1] == "'Title' 1"
 
 
 def test_pandas_reads_what_recbole_reads_by_it(tmp_path):
