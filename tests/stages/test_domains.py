@@ -58,6 +58,7 @@ def test_files_of_the_form_of_mind_go_the_whole_way(tmp_path, capsys):
   assert 'SIMULATED' not in told and ' read: ' in told and results['dataset']['counts']['impressions'] > 0
 
 
+@pytest.mark.slow
 def test_news_go_the_whole_way_though_hardly_anything_warm_is_read(tmp_path, capsys):
   config = worlds.of('news', encoder={'kind': 'none'}, adversarial={'steps': 4, 'chunk': 2}, controls='random_pairs')
   results, told = _run(config, tmp_path, capsys)
