@@ -89,7 +89,9 @@ def _note(key, value):
 
 def _shown(value):
   if isinstance(value, dict):
-    return ', '.join(f'{plain(str(name).replace("_", " "))} {_shown(part)}' for name, part in value.items())
+    # There are many reasons for which rows are dropped; those that never occurred are no news.
+    told = {name: part for name, part in value.items() if part is not False and part != 0}
+    return ', '.join(f'{plain(str(name).replace("_", " "))} {_shown(part)}' for name, part in told.items()) or 'none'
   if isinstance(value, list | tuple | set):
     more = len(value) - _LISTED
     return ', '.join(_shown(part) for part in list(value)[:_LISTED]) + (f' and {more} more' if more > 0 else '')
