@@ -55,7 +55,7 @@ def test_pairs_are_two_items_of_one_history():
   assert pairs == {(int(a), int(b)) for h in HISTORIES for a in h for b in h if a != b and a >= 0 <= b}
 
 
-@pytest.mark.parametrize('size', [7, 8])
+@pytest.mark.parametrize('size', [7, pytest.param(8, marks=pytest.mark.slow)])
 def test_gradient_is_the_same_on_1_2_and_8_devices(size):
   batch = adapt.draw_pairs(jax.random.key(3), _data(), size)
   optimizer = optax.sgd(1.)

@@ -174,6 +174,7 @@ def _planted():
   return group(np.repeat(np.arange(60), 6), np.concatenate(rows), 60), texts, taste, np.arange(24) % 12 != 11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('kind', 'loss'), [('mlp', 'full'), ('gru', 'sampled'), ('transformer', 'full')])
 def test_each_kind_learns_a_planted_world(kind, loss):
   histories, texts, taste, warm = _planted()
