@@ -42,7 +42,8 @@ def base():
   config.data.tables.interactions = ''
   # One's own catalogue, likewise; '' where there is none.
   config.data.tables.items = ''
-  # Or a warehouse: a DuckDB or SQLite file, or postgresql://user@host/name, which the next two ask.
+  # Or a warehouse, which the next two ask: a DuckDB or SQLite file, or postgresql://user@host/name with the password in
+  # the environment variable PGPASSWORD.
   config.data.tables.database = ''
   # A SELECT for the log.
   config.data.tables.query = ''

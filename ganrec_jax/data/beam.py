@@ -23,12 +23,13 @@ import tempfile
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ganrec_jax.data import events, relations, tables
+from ganrec_jax.data import clean, events, relations, tables
 from ganrec_jax.data.types import Dataset, Interactions
 from ganrec_jax.errors import DataError, UserError
 
 _BATCH = 100_000
 _RECORDS = 10_000  # read at once
+_MARK, _END = 'DataError: ', ' [while running'  # around the words of a worker's error
 
 
 class PreparedLog(tfds.core.GeneratorBasedBuilder):
@@ -54,11 +55,11 @@ class PreparedLog(tfds.core.GeneratorBasedBuilder):
     import apache_beam as beam
     judged = (pipeline | beam.Create(list(enumerate(_files(self._config.interactions)))) | beam.Reshuffle()
               | beam.FlatMap(_judge_file, self._config).with_outputs('counts', main='rows'))
-    users = judged.rows | beam.GroupByKey() | beam.Map(_record, self._config.merge)
-    return {'users': users, 'files': judged.counts}
+    return {'users': self._generate_examples(judged.rows), 'files': judged.counts}
 
-  def _generate_examples(self):
-    raise NotImplementedError('the splits are pipelines')
+  def _generate_examples(self, rows):
+    import apache_beam as beam
+    return rows | beam.GroupByKey() | beam.Map(_record, self._config.merge)
 
 
 def prepare(config, folder, options=()):
@@ -90,9 +91,6 @@ def prepare(config, folder, options=()):
     if (place := str(error).find(_MARK)) >= 0:
       raise DataError(str(error)[place + len(_MARK):].partition(_END)[0]) from error
     raise
-
-
-_MARK, _END = 'DataError: ', ' [while running'
 
 
 def _files(path):
@@ -145,7 +143,7 @@ def _record(gathered, merge):
   items, values, times, *_ = zip(*sorted(rows, key=order), strict=True)
   places, codes = np.unique(np.array(items, object), return_inverse=True)
   timed = None not in times
-  pairs = events.merged({'user': np.zeros(len(items), np.int8), 'item': codes, 'value': np.array(values),
+  pairs = clean.merged({'user': np.zeros(len(items), np.int8), 'item': codes, 'value': np.array(values),
                          'time': np.array(times if timed else [0] * len(items), np.int64)}, merge)
   return user, _example(user, places[pairs['item']].tolist(), pairs['value'], pairs['time'] if timed else [])
 

@@ -23,14 +23,32 @@ def merge_duplicates(user, item, value, time=None):
     (user, item, value, time, merged): the columns `[m]` sorted by user and item, and `merged = n - m`.
   """
   order = np.lexsort((item, user))
-  user, item, value = user[order], item[order], value[order]
-  first = np.ones(len(user), bool)
-  first[1:] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])
-  starts = np.flatnonzero(first)
-  if len(user):
-    time = None if time is None else np.maximum.reduceat(time[order], starts)
-    value = np.add.reduceat(value, starts)
-  return user[starts], item[starts], value, time, len(user) - len(starts)
+  found = {name: column[order] for name, column in (('user', user), ('item', item), ('value', value), ('time', time))
+           if column is not None}
+  pairs = merged(found, 'sum') if len(user) else found
+  return pairs['user'], pairs['item'], pairs['value'], pairs.get('time'), len(user) - len(pairs['user'])
+
+
+def merged(found, merge):
+  """The columns of a log with one row a pair.
+
+  Args:
+    found: user, item, value and, where there are times, time `[n]`, sorted by user, item and, for 'last', time; one row
+      at least.
+    merge: 'sum', 'max' or 'last': what becomes of the values of a pair.
+
+  Returns:
+    user, item, value, time `[pairs]`; the time is the latest, so that a pair before a cut in time holds nothing from
+    after it.
+  """
+  starts = np.flatnonzero((found['user'][1:] != found['user'][:-1]) | (found['item'][1:] != found['item'][:-1])) + 1
+  starts = np.concatenate([[0], starts])
+  if merge == 'last':
+    value = found['value'][np.append(starts[1:], len(found['value'])) - 1]
+  else:
+    value = {'sum': np.add, 'max': np.maximum}[merge].reduceat(found['value'], starts)
+  times = {'time': np.maximum.reduceat(found['time'], starts)} if 'time' in found else {}
+  return {'user': found['user'][starts], 'item': found['item'][starts], 'value': value, **times}
 
 
 def restrict(dataset, rows, reason):

@@ -9,6 +9,7 @@ import time as clock
 
 import numpy as np
 
+from ganrec_jax.data.clean import merged
 from ganrec_jax.data.relations import literal, malformed, quoted
 from ganrec_jax.data.types import Interactions
 from ganrec_jax.errors import DataError
@@ -71,27 +72,6 @@ def judge(connection, relation, names, kinds, refuse):
   """
   counts = _count(connection, relation, _judge(connection, relation, names, kinds), refuse)
   return counts, counts['read'] - sum(number for reason, number in counts.items() if reason != 'read')
-
-
-def merged(found, merge):
-  """The columns of a log with one row a pair.
-
-  Args:
-    found: user, item, value and time `[n]`, sorted by user, item and, for 'last', time.
-    merge: 'sum', 'max' or 'last': what becomes of the values of a pair.
-
-  Returns:
-    user, item, value, time `[pairs]`; the time is the latest, so that a pair before a cut in time holds nothing from
-    after it.
-  """
-  starts = np.flatnonzero((found['user'][1:] != found['user'][:-1]) | (found['item'][1:] != found['item'][:-1])) + 1
-  starts = np.concatenate([[0], starts])
-  if merge == 'last':
-    value = found['value'][np.append(starts[1:], len(found['value'])) - 1]
-  else:
-    value = {'sum': np.add, 'max': np.maximum}[merge].reduceat(found['value'], starts)
-  return {'user': found['user'][starts], 'item': found['item'][starts], 'value': value,
-          'time': np.maximum.reduceat(found['time'], starts)}
 
 
 def _judge(connection, relation, names, kinds):

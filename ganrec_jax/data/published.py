@@ -91,19 +91,20 @@ def load(source, manual_dir, data_dir):
   manual_dir, data_dir = (None if p is None else Path(p).expanduser() for p in (manual_dir, data_dir))
   folders = [p for p in (manual_dir, data_dir / 'downloads' / 'manual') if p is not None]
   found = archives.find(source.archives, folders)
-  dataset = tfds_copy.read(source, data_dir, {name: archives.sha256(path) for name, path in found.items()})
+  digests = {name: archives.sha256(path) for name, path in found.items()}
+  dataset = tfds_copy.read(source, data_dir, digests)
   if dataset is None:
     # A log of any size lies in the scratch folder while it is written.
     with (archives.complete(source, found, folders, data_dir) as paths,
           tempfile.TemporaryDirectory(prefix='ganrec_jax') as scratch):
-      tfds_copy.write(source, data_dir, _read(source, paths, Path(scratch)))
+      tfds_copy.write(source, data_dir, _read(source, paths, digests, Path(scratch)))
     dataset = tfds_copy.read(source, data_dir, {})
   _verify_counts(source, dataset.info)
   return dataset
 
 
-def _read(source, paths, scratch):
-  """The `Dataset` in the archives at `paths`, with all that is known of it in `info`."""
+def _read(source, paths, digests, scratch):
+  """The `Dataset` in the archives at `paths`, some of whose `digests` are known, with all that is known in `info`."""
   try:
     dataset = source.read(paths, scratch)
     _verify_counts(source, dataset.info)
@@ -114,7 +115,7 @@ def _read(source, paths, scratch):
   return dataclasses.replace(dataset, info={
     **dataset.info, 'name': source.name, 'simulated': False, 'verb': source.verb, 'citation': source.citation,
     'homepage': source.homepage, 'licence': source.licence,
-    'archive_sha256': {name: archives.sha256(path) for name, path in paths.items()}})
+    'archive_sha256': {name: digests.get(name) or archives.sha256(path) for name, path in paths.items()}})
 
 
 def _verify_counts(source, info):

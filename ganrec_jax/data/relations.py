@@ -190,14 +190,13 @@ def of_query(connection, database, query, folder, name):
   """
   if not database:
     raise ConfigError('data.tables.query needs data.tables.database: a DuckDB or SQLite file, or postgresql://...')
-  where = re.sub(r'//([^/@:]*):[^/@]*@', r'//\1:***@', database)  # a password is nothing for a message
   path = os.path.join(folder, f'{name}.parquet')
   try:
     if database.startswith(_POSTGRES):
       path = os.path.join(folder, f'{name}.csv')
       _ask_postgres(database, query, path)
     elif not os.path.isfile(database):
-      raise DataError(f'{where}: no such file; data.tables.database is a DuckDB or SQLite file, or postgresql://...')
+      raise DataError(f'{database}: no such file; data.tables.database is a DuckDB or SQLite file, or postgresql://...')
     elif _is_sqlite(database):
       path = os.path.join(folder, f'{name}.csv')
       _ask_sqlite(database, query, path)
@@ -205,8 +204,8 @@ def of_query(connection, database, query, folder, name):
       with duckdb.connect(database, read_only=True) as warehouse:
         warehouse.execute(f'copy ({query.rstrip("; ")}) to {literal(path)} (format parquet)')
   except (duckdb.Error, sqlite3.Error, OSError) as error:
-    raise DataError(f'{where}: {first_words(error)}; the query was {query!r}') from error
-  return dataclasses.replace(of_files(connection, path), name=f'{where}, {name} query')
+    raise DataError(f'{database}: {first_words(error)}; the query was {query!r}') from error
+  return dataclasses.replace(of_files(connection, path), name=f'{database}, {name} query')
 
 
 def view(database, name, path, **options):
@@ -255,7 +254,7 @@ def _ask_postgres(database, query, target):
           for block in rows:
             file.write(block)
   except psycopg.Error as error:
-    raise DataError(f'{re.sub("//[^@]*@", "//", database)}: {first_words(error)}; the query was {query!r}') from error
+    raise DataError(f'{database}: {first_words(error)}; the query was {query!r}') from error
 
 
 def first_words(error):

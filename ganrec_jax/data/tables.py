@@ -89,6 +89,10 @@ class TablesConfig:
       raise ConfigError('data.tables.interactions is empty; it takes the path of a log, for example '
                         '--config=configs/tables.py:interactions=log.csv,items=items.csv' if not self.query else
                         'data.tables.interactions and data.tables.query are both given; one of them is due')
+    if re.search('//[^/@]*:.*@|[?&]password=', self.database):
+      # The config is written into the work directory, and into results.json.
+      raise ConfigError('data.tables.database holds a password; leave it out, and give it by the environment variable '
+                        'PGPASSWORD or the file ~/.pgpass')
     if self.items and self.items_query:
       raise ConfigError('data.tables.items and data.tables.items_query are both given; one of them is due')
     for name, allowed in (('merge', MERGES), ('encoding', ('utf-8', 'latin-1', 'utf-16')),

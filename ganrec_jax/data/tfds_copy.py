@@ -55,10 +55,10 @@ class PublishedCopy(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     self.info.metadata.update(info=data.info, sha256=data.sha256(), interactions=len(data.interactions),
                               timed=data.interactions.time is not None,
                               dim=None if data.catalogue.vectors is None else data.catalogue.vectors.shape[1])
-    return {'train': _users(data) if self.builder_config.name == 'users' else _items(data.catalogue)}
+    return {'train': self._generate_examples(data)}
 
-  def _generate_examples(self):
-    raise NotImplementedError  # abstract in TFDS; `_split_generators` gives the generators
+  def _generate_examples(self, dataset):
+    return _users(dataset) if self.builder_config.name == 'users' else _items(dataset.catalogue)
 
 
 def _column(dtype):

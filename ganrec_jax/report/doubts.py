@@ -54,7 +54,8 @@ def _activity(facts):
   if users:
     yield Doubt('bots', f'{number(users, "user")} with up to {facts.by_user.most:,} interactions (the median is '
                 f'{facts.by_user.median:g}) make {percent(share)} of the log',
-                'bots, shared accounts or test accounts? leave them out if no person does that')
+                'bots, shared accounts or test accounts? --config.data.most_interactions=NUMBER leaves out users with '
+                'more, if no person does that')
 
 
 def _columns(facts):
