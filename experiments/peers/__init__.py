@@ -1,0 +1,1 @@
+"""What ours is compared with: each module fits one family of peers to a `problem.Problem`."""

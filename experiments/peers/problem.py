@@ -1,0 +1,99 @@
+"""One frozen draw of a real data set, with all that any recommender may read of it."""
+
+import dataclasses
+import functools
+import importlib.util
+import os
+import pathlib
+
+import numpy as np
+
+from ganrec_jax.data import text
+from ganrec_jax.data.ragged import Ragged
+from ganrec_jax.evaluation.tasks import item_masks, make_tasks
+from ganrec_jax.models import kernels
+from ganrec_jax.stages import encode, prepare, workspace
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# name -> (config file, variant, what it says about the data); {data} is the folder with the archives.
+SETS = {
+    'lastfm': ('music', 'lastfm', {'manual_dir': '{data}'}),
+    'movielens': ('video', 'movielens_small', {'manual_dir': '{data}'}),
+    'industrial': ('tables', '', {'min_user': 4, 'min_item': 2,
+                                  'tables.interactions': '{data}/amazon-industrial/interactions.csv',
+                                  'tables.items': '{data}/amazon-industrial/items.csv'}),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """The data of one draw, and what texts say of the items; everything fitted is fitted on warm items.
+
+  Attributes:
+    name: of the data set.
+    draw: its number, 0 to 4.
+    config: the whole config.
+    prepared: dataset, split, training histories (`Ragged` over users, weights 1) and the warm items int `[m]`.
+    texts: float32 `[items, 384]`, MiniLM's vectors; zeros where an item has no text.
+    whitened: float32 `[items, 128]`, whitened and of length 1.
+    terms: `Ragged` over items, TF-IDF rows of length 1 (attribute phrases and their words, else 1- and 2-grams).
+    num_terms: columns of the TF-IDF rows.
+  """
+  name: str
+  draw: int
+  config: object
+  prepared: prepare.Prepared
+  texts: np.ndarray
+  whitened: np.ndarray
+  terms: Ragged
+  num_terms: int
+
+  @functools.cached_property
+  def warm(self):
+    """bool `[items]`."""
+    return item_masks(self.prepared.dataset, self.prepared.split)['warm']
+
+  @functools.cached_property
+  def alike(self):
+    """float32 `[items, items]`, the cosines of the TF-IDF rows."""
+    return text.similarities(self.terms, self.terms, self.num_terms)
+
+  def kernel(self, share=.5):
+    """The content kernel float32 `[items, items]`, `share` of it from the text vectors."""
+    z = self.whitened
+    return kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, self.alike, share))
+
+  def tasks(self, held_out):
+    """The tasks of 'valid' or 'test', name -> `Task`."""
+    return make_tasks(self.prepared.dataset, self.prepared.split, 0, held_out)
+
+
+def load(name, draw, data, workdir):
+  """Reads one draw.
+
+  Args:
+    name: one of `SETS`.
+    draw: 0 to 4.
+    data: the folder with the data sets and `splits/`.
+    workdir: where the text vectors are kept.
+  """
+  file, variant, fields = SETS[name]
+  spec = importlib.util.spec_from_file_location(file, ROOT / 'configs' / f'{file}.py')
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  config = module.get_config(variant)
+  with config.unlocked():
+    for field, value in fields.items():
+      config.data.update_from_flattened_dict(
+        {field: value.format(data=data) if isinstance(value, str) else value})
+    config.data.split_file = os.path.join(data, 'splits', name + (f'-{draw}' if draw else '') + '.csv.gz')
+    config.encoder.kind = 'pretrained'
+  prepared = prepare.prepare(config)
+  # The texts are the same in all draws, though not the order of the items: the vectors' key tells.
+  space = workspace.make(config, os.path.join(workdir, f'{name}-{draw}'))
+  catalogue = prepared.dataset.catalogue
+  texts = encode.text_vectors(space, encode.text_encoder(space, prepared), catalogue.texts, 'encode.npz')
+  texts = np.where((np.asarray(catalogue.texts) != '')[:, None], texts, 0)
+  terms, num_terms = text.tfidf(catalogue.phrases, catalogue.texts, prepared.warm)
+  whitened = np.asarray(kernels.whiten(texts, prepared.warm).apply(texts))
+  return Problem(name, draw, config, prepared, texts, whitened, terms, num_terms)
