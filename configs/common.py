@@ -153,12 +153,22 @@ def base():
   config.base.item_reg = 100.
   # Weight of the text kernel in the item-item model.
   config.base.kernel_weight = 50.
+  # How much an interaction's value (a count, a rating) says: its weight is (value / the user's mean)^strength.
+  config.base.strength = .4
+  # Whether validation chooses the values of the six that follow, starting from what they are here.
+  config.base.turn_knobs = True
   # How far the item-item model's columns are normalised, 0 to 1; opens the tail.
-  config.base.power = .6
+  config.base.power = .5
   # Weight of the item-item model for warm items.
   config.base.warm_blend = .8
   # Weight of the item-item model for cold items.
-  config.base.cold_blend = .15
+  config.base.cold_blend = .2
+  # How the item-item model's weight grows with the length of a history, an exponent.
+  config.base.activity = 0.
+  # Weight of a warm item's log popularity, for a history of mean length.
+  config.base.popularity = .05
+  # Weight of a cold item's log popularity, as its text predicts it.
+  config.base.cold_popularity = .1
 
   config.adversarial = ConfigDict()
   # What G makes: 'embedding' (an item's vector from its text and z) or 'interaction' (item vectors and strengths for a
@@ -260,7 +270,7 @@ def testing(config):
   """Makes a sample world and all that is fitted on it so small that a run takes seconds."""
   config.world.update(users=200, items=150, events=4000)
   config.evaluation.resamples = 1000
-  config.base.sweeps = 4
+  config.base.update(sweeps=4, turn_knobs=False)
   config.encoder.update(steps=40, adapt_steps=20, max_length=32, user_titles=4)
   # Penalties take long to compile.
   config.adversarial.update(steps=40, chunk=20, layers=1, dim=32, batch=64, penalty='none')
@@ -273,7 +283,7 @@ def quick(config):
   config.data.user_share = .1
   config.encoder.kind = 'none'
   config.evaluation.resamples = 1000
-  config.base.sweeps = 4
+  config.base.update(sweeps=4, turn_knobs=False)
   config.adversarial.update(steps=100, chunk=50, layers=1, dim=32, batch=128)
   config.expand.weights = (.01, .1)
 

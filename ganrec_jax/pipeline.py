@@ -15,7 +15,7 @@ from ganrec_jax.adversarial import expand
 from ganrec_jax.data import split_files, splits
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation import strata, table
-from ganrec_jax.stages import adversary, encode, recommend, workspace
+from ganrec_jax.stages import adversary, encode, knobs, recommend, workspace
 from ganrec_jax.stages.evaluate import Evaluation, show_people
 from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.stages.validate import validate as look
@@ -114,9 +114,13 @@ def run(config, path, dataset=None):
   content = timed('encode', encode.content, space, prepared, encoder)
   base, base_key = timed('recommend', recommend.fit_base, space, prepared, content)
   recommend.check_leaks(prepared, base)
+  judge = recommend.Judge(space, prepared)
+  turned = None
+  if config.base.turn_knobs:
+    base, turned = timed('recommend', knobs.turn, space, judge, base, base_key)
+    base_key = artifacts.digest(base_key, turned)
   generated, reports = timed('adversarial', adversary.generate, space, prepared, base, content,
                              artifacts.digest(base_key, encode.sha256(content)))
-  judge = recommend.Judge(space, prepared)
   evaluation = Evaluation(space, prepared, content.texts, judge)
   first = None
   for row, extra in {'no_augmentation': None, **generated}.items():
@@ -128,7 +132,8 @@ def run(config, path, dataset=None):
   weights = {row: evaluation.choices[row].get('weight', 1.) for row in generated}
   expand.write(os.path.join(path, 'generated.csv.gz'), expand.joined(generated, weights), prepared.dataset.user_ids,
                prepared.dataset.catalogue.ids)
-  told = {'generated': reports, 'choices': evaluation.choices, 'encoder': {} if encoder is None else encoder.summary}
+  told = {'generated': reports, 'choices': evaluation.choices, 'knobs': turned or {},
+          'encoder': {} if encoder is None else encoder.summary}
   _report(space, prepared, evaluation, timed, told, show_people(space, prepared, first))
   artifacts.write_json(done, key)
 

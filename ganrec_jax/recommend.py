@@ -20,7 +20,7 @@ from ganrec_jax.data import text
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import UserError
 from ganrec_jax.models import closed_form
-from ganrec_jax.stages import encode, recommend, workspace
+from ganrec_jax.stages import encode, knobs, recommend, workspace
 from ganrec_jax.stages.prepare import prepare
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.')
@@ -57,12 +57,15 @@ def load(workdir):
   space, prepared = workspace.make(config, workdir), prepare(config)
   encoder = encode.text_encoder(space, prepared)
   content = encode.content(space, prepared, encoder)
-  return space, prepared, encoder, recommend.fit_base(space, prepared, content)[0]
+  base, key = recommend.fit_base(space, prepared, content)
+  if config.base.turn_knobs:
+    base, _ = knobs.turn(space, recommend.Judge(space, prepared), base, key)
+  return space, prepared, encoder, base
 
 
-def for_history(prepared, base, history, k):
+def for_history(base, history, weights, k):
   """The best `k` items beyond `history [length]`: (items, scores, reasons), a reason the items that say most for it."""
-  scores = np.array(closed_form.score_history(base, jnp.asarray(history)[None], jnp.ones((1, len(history))))[0])
+  scores = np.array(closed_form.score_history(base, jnp.asarray(history)[None], jnp.asarray(weights)[None])[0])
   scores[history] = -np.inf
   items = np.argsort(-scores, kind='stable')[:min(k, len(scores) - len(history))]
   factors = np.asarray(base.factors.items)
@@ -116,13 +119,15 @@ def answer(workdir, user=None, history=None, item_text=None, k=10):
     return '\n'.join(lines + [f'{rank:3d}. user {prepared.dataset.user_ids[u]}  {s:.3f}'
                               for rank, (u, s) in enumerate(zip(users, scores, strict=True), 1)])
   if user is not None:
-    items = prepared.histories.row(place_of(user, prepared.dataset.user_ids, 'user'))
+    place, strengths = place_of(user, prepared.dataset.user_ids, 'user'), prepared.strengths(space.config.base.strength)
+    items, weights = strengths.row(place), strengths.weights[strengths.offsets[place]:strengths.offsets[place + 1]]
   else:
     items = np.unique([place_of(one.strip(), ids, 'item') for one in history.split(';') if one.strip()])
+    weights = np.ones(len(items), np.float32)
   if not len(items):
     raise UserError('the history is empty; nothing can be recommended by it')
   lines.append('history: ' + '; '.join(titles[items][-10:]))
-  found = zip(*for_history(prepared, base, items, k), strict=True)
+  found = zip(*for_history(base, items, weights, k), strict=True)
   return '\n'.join(lines + [f'{rank:3d}. {titles[i]} ({ids[i]})  {s:.3f}  because of {"; ".join(titles[why])}'
                             for rank, (i, s, why) in enumerate(found, 1)])
 

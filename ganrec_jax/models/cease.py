@@ -16,59 +16,52 @@ class CeaseParams:
 
   Attributes:
     weights: float32 `[items, items]`, zero diagonal; column j scores item j.
-    mean: float32 `[items]`, the mean score of each item over users.
     square: float32 `[items]`, the mean squared score of each item over users.
   """
   weights: jax.Array
-  mean: jax.Array
   square: jax.Array
 
 
-def fit(histories, num_items, kernel, reg=100., kernel_weight=50., power=0.):
+def fit(histories, num_items, kernel, reg=100., kernel_weight=50., row_weights=None):
   """The closed form P = (X'X + w K + reg I)^-1, B_ij = -P_ij / P_jj with zero diagonal.
 
   It minimises |X - X B|^2 + reg |B|^2 + w tr(B' K B) - 2 w tr(K B) under diag(B) = 0: EASE (Steck 2019) where w is 0,
-  and with the kernel's features as further rows of X where it is not. Column j is then divided by the root mean
-  square of X B_j over users to the given power, which opens the tail.
-
-  A history counts as much as its largest weight: m (x / m)(x / m)', so a whole history of weight w is w histories,
-  and an entry of weight w in a real one is a feature of that size.
+  and with the kernel's features as further rows of X where it is not.
 
   Args:
-    histories: `Ragged` over users; values are items.
+    histories: `Ragged` over users; values are items, weights the entries of X.
     num_items: warm and cold items together.
     kernel: float32 `[items, items]`, or None for EASE.
     reg: L2 regularisation.
     kernel_weight: w; 0 gives EASE.
-    power: 0 leaves the columns alone, 1 gives every item the same root mean square.
+    row_weights: float32 `[users]`, how many users each row stands for; 1 each without.
 
   Raises:
     ConfigError: for hyper-parameters out of range, or a matrix that is not positive definite in float32.
   """
-  if not (reg > 0 and kernel_weight >= 0 and power >= 0):
-    raise ConfigError(f'reg is {reg}, kernel_weight {kernel_weight}, power {power}; allowed are reg above 0, '
-                      'kernel_weight and power from 0 on')
-  gram, total, users = cooccurrences(histories, num_items)
+  if not (reg > 0 and kernel_weight >= 0):
+    raise ConfigError(f'reg is {reg}, kernel_weight {kernel_weight}; allowed are reg above 0, kernel_weight from 0 on')
+  row_weights = np.ones(len(histories), np.float32) if row_weights is None else row_weights
+  gram = cooccurrences(histories, num_items, row_weights)
   content = kernel_weight * kernel if kernel is not None and kernel_weight > 0 else 0.
   inverse = positive_inverse(gram + content + reg * jnp.eye(num_items), 'the regularisation of the item-item model')
-  return _columns(inverse, gram, total, max(users, 1e-12), power)
+  return _columns(inverse, gram, max(float(row_weights.sum()), 1e-12))
 
 
-def cooccurrences(histories, num_items, batch_size=512):
-  """X'X float32 `[items, items]`, the column sums of X `[items]` and the weight of all users, weighted as in `fit`.
+def cooccurrences(histories, num_items, row_weights, batch_size=512):
+  """X'DX float32 `[items, items]`, D the `row_weights [users]`.
 
   Users are taken in batches; the matrix users times items never exists.
   """
-  gram, total, users = jnp.zeros((num_items, num_items)), jnp.zeros(num_items), 0.
+  gram = jnp.zeros((num_items, num_items))
   length = int(histories.lengths.max(initial=1)) or 1
   for start in range(0, len(histories), batch_size):
     rows = np.arange(start, min(start + batch_size, len(histories)))
     items, weights = pad(histories, rows, length, 0)
     missing = batch_size - len(rows)
-    gram, total, count = _accumulate(gram, total, np.pad(items, ((0, missing), (0, 0))),
-                                     np.pad(weights, ((0, missing), (0, 0))))
-    users += float(count)
-  return gram, total, users
+    gram = _accumulate(gram, np.pad(items, ((0, missing), (0, 0))), np.pad(weights, ((0, missing), (0, 0))),
+                       np.pad(row_weights[rows], (0, missing)))
+  return gram
 
 
 def densify(items, weights, num_items):
@@ -77,19 +70,15 @@ def densify(items, weights, num_items):
 
 
 @jax.jit
-def _accumulate(gram, total, items, weights):
+def _accumulate(gram, items, weights, row_weights):
   with jax.default_matmul_precision('highest'):
-    largest = weights.max(1)
-    rows = densify(items, weights / jnp.where(largest > 0, largest, 1)[:, None], len(gram))
-    weighted = rows * largest[:, None]
-    return gram + weighted.T @ rows, total + weighted.sum(0), largest.sum()
+    rows = densify(items, weights, len(gram))
+    return gram + (rows * row_weights[:, None]).T @ rows
 
 
 @jax.jit
-def _columns(inverse, gram, total, users, power):
+def _columns(inverse, gram, users):
   with jax.default_matmul_precision('highest'):
     weights = -inverse / jnp.diag(inverse)
     weights = weights.at[jnp.diag_indices(len(weights))].set(0.)
-    square = jnp.maximum((weights * (gram @ weights)).sum(0) / users, 0)
-    scale = jnp.where(square > 0, square, 1) ** (-.5 * power)
-    return CeaseParams(weights * scale, total @ weights / users * scale, square * scale**2)
+    return CeaseParams(weights, jnp.maximum((weights * (gram @ weights)).sum(0) / users, 0))

@@ -1,4 +1,4 @@
-"""The closed-form base model: factors with a text prior plus an item-item model with a text kernel, on one scale."""
+"""The closed-form base model: factors with a text prior, an item-item model with a text kernel, and popularity."""
 
 import dataclasses
 
@@ -7,9 +7,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrec_jax.data.ragged import merge, pad
+from ganrec_jax.data.ragged import merge, pad, select
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.models import als, cease
+from ganrec_jax.models.kernels import positive_inverse
+
+
+@dataclasses.dataclass(frozen=True)
+class Knobs:
+  """How the parts become one score, see `score`; nothing needs to be fitted again where they change.
+
+  Attributes:
+    power: how far the item-item model's columns are normalised, 0 to 1; opens the tail.
+    warm_blend: weight of the item-item model for warm items.
+    cold_blend: weight of the item-item model for cold items.
+    activity: how the item-item model's weight grows with the length of a history, an exponent.
+    popularity: weight of a warm item's log popularity for a history of mean length.
+    cold_popularity: weight of a cold item's log popularity, as its text predicts it.
+  """
+  power: float = .5
+  warm_blend: float = .8
+  cold_blend: float = .2
+  activity: float = 0.
+  popularity: float = .05
+  cold_popularity: float = .1
+
+  def __post_init__(self):
+    for name in ('power', 'warm_blend', 'cold_blend', 'popularity', 'cold_popularity'):
+      if not getattr(self, name) >= 0:
+        raise ConfigError(f'{name} is {getattr(self, name)}; allowed are numbers from 0 on')
+    if not abs(self.activity) <= 2:
+      raise ConfigError(f'activity is {self.activity}; allowed are numbers from -2 to 2')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,67 +45,73 @@ class ClosedFormConfig:
   """Hyper-parameters of `fit`.
 
   Attributes:
-    dim: width of the factors.
-    sweeps: sweeps of the alternating least squares.
-    unobserved: weight of a pair that was not seen.
-    reg: regularisation of the factors.
-    kappa: strength of the text prior on item factors.
-    ridge: noise variance of the kernel ridge regression that makes the prior.
+    factors: of the first part.
     item_reg: regularisation of the item-item model.
     kernel_weight: weight of the text kernel in the item-item model.
-    power: how far the item-item model's columns are normalised, 0 to 1.
-    warm_blend: weight of the item-item model for warm items.
-    cold_blend: weight of the item-item model for cold items.
+    knobs: how the parts become one score.
   """
-  dim: int = 64
-  sweeps: int = 10
-  unobserved: float = .05
-  reg: float = .02
-  kappa: float = 3.
-  ridge: float = .3
+  factors: als.AlsConfig = als.AlsConfig()
   item_reg: float = 100.
   kernel_weight: float = 50.
-  power: float = .6
-  warm_blend: float = .8
-  cold_blend: float = .15
+  knobs: Knobs = Knobs()
 
   def __post_init__(self):
-    for name in ('warm_blend', 'cold_blend'):
-      if not getattr(self, name) >= 0:
-        raise ConfigError(f'{name} is {getattr(self, name)}; allowed are numbers from 0 on')
-    if not (self.item_reg > 0 and self.kernel_weight >= 0 and self.power >= 0):
-      raise ConfigError(f'item_reg is {self.item_reg}, kernel_weight {self.kernel_weight}, power {self.power}; allowed '
-                        'are item_reg above 0, kernel_weight and power from 0 on')
-    self.factors()
-
-  def factors(self):
-    """The `AlsConfig` of the first half."""
-    return als.AlsConfig(**{field.name: getattr(self, field.name) for field in dataclasses.fields(als.AlsConfig)})
+    if not (self.item_reg > 0 and self.kernel_weight >= 0):
+      raise ConfigError(f'item_reg is {self.item_reg}, kernel_weight {self.kernel_weight}; allowed are item_reg above '
+                        '0, kernel_weight from 0 on')
 
 
+def flat_config(**options):
+  """The `ClosedFormConfig` of its fields and those of its parts, all given by name.
+
+  Raises:
+    ConfigError: for values out of range.
+  """
+  def part(kind):
+    return kind(**{field.name: options.pop(field.name) for field in dataclasses.fields(kind) if field.name in options})
+  return ClosedFormConfig(factors=part(als.AlsConfig), knobs=part(Knobs), **options)
+
+
+# A prior counts as much as a few observations: with the length of a history popularity loses weight.
+_POPULARITY_DECAY = -.5
+# Noise variance of the kernel ridge regression behind cold items' columns and popularity.
+_TEXT_RIDGE = 1.
 _USERS_A_BATCH = 1024
 
 
 @flax.struct.dataclass
 class ClosedFormParams:
-  """A fitted model: score = factor_scale (u v_j) + sum over the history of weight x item_item[i, j].
+  """A fitted model, see `score`.
 
   Attributes:
     factors: `AlsParams`.
-    factor_scale: float32 scalar, 1 over the standard deviation of the factors' scores on warm items.
-    item_item: float32 `[items, items]`, what each item of a history adds to each item's score.
+    item_item: float32 `[items, items]`, what each item of a history adds to each item's score: CEASE between warm
+      items; the columns of cold items are the kernel ridge regression of the training matrix on texts.
+    square: float32 `[items]`, the mean square of these scores over the training users; of cold items their mean.
+    popular: float32 `[items]`, log popularity, of cold items as predicted, less its mean over warm items.
+    warm: bool `[items]`.
+    mean_length: float32 scalar, of the training histories that are not empty.
+    knobs: float32 `[6]`, the values of `Knobs` in their order.
     offsets: int32 `[users + 1]`, where each training history starts.
     items: int32 `[n]`, the training histories.
     weights: float32 `[n]`.
     length: the longest training history.
   """
   factors: als.AlsParams
-  factor_scale: jax.Array
   item_item: jax.Array
+  square: jax.Array
+  popular: jax.Array
+  warm: jax.Array
+  mean_length: jax.Array
+  knobs: jax.Array
   offsets: jax.Array
   items: jax.Array
   weights: jax.Array
   length: int = flax.struct.field(pytree_node=False)
+
+  def turned(self, knobs):
+    """The same model with other `Knobs`."""
+    return self.replace(knobs=jnp.asarray(dataclasses.astuple(knobs), jnp.float32))
 
   def folded(self, histories):
     """The same model with users known by `histories`, a `Ragged` over them, instead of those it was fitted on.
@@ -100,10 +134,10 @@ def _entries(histories):
 
 
 def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
-  """Fits both halves and puts them on one scale: S / sd(S) + b_j E / sd(E), standard deviations over warm items.
+  """Fits all parts.
 
   Args:
-    histories: `Ragged` over users; values are items, all of them warm; weights 1 for real interactions.
+    histories: `Ragged` over users; values are items, all of them warm; weights near 1 say how strong each is.
     num_items: warm and cold items together.
     warm_items: int `[m]`.
     kernel: float32 `[items, items]`, ones on the diagonal, or None where there is no text.
@@ -117,24 +151,57 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
     ConfigError: for hyper-parameters out of range, or a kernel that is not positive definite.
   """
   kernel = None if kernel is None else jnp.asarray(kernel, jnp.float32)
-  factors = als.fit(histories, num_items, warm_items, kernel, config.factors(), key, generated)
-  expanded = histories if generated is None else merge(histories, generated)
-  item_item = cease.fit(expanded, num_items, kernel, config.item_reg, config.kernel_weight, config.power)
+  factors = als.fit(histories, num_items, warm_items, kernel, config.factors, key, generated)
+  warm = np.zeros(num_items, bool)
+  warm[warm_items] = True
+  known, new = np.flatnonzero(warm), np.flatnonzero(~warm)
+  rows, counts = _rows(histories, generated, known)
+  block = cease.fit(rows, len(known), None if kernel is None else kernel[known][:, known], config.item_reg,
+                    config.kernel_weight, counts)
+  item_item = jnp.zeros((num_items, num_items)).at[known[:, None], known].set(block.weights)
+  logs = jnp.asarray(np.log1p(np.bincount(histories.values, minlength=num_items)), jnp.float32)
+  popular = jnp.where(warm, logs - logs[known].mean(), 0)
+  if kernel is not None and len(new):
+    inverse = positive_inverse(kernel[known][:, known] + _TEXT_RIDGE * jnp.eye(len(known)), 'the kernel')
+    columns = inverse @ kernel[known][:, new]
+    item_item = item_item.at[known[:, None], new].set(columns)
+    popular = popular.at[new].set(popular[known] @ columns)
+  lengths = histories.lengths
+  return ClosedFormParams(
+    factors, item_item, jnp.full(num_items, block.square.mean()).at[known].set(block.square), popular,
+    jnp.asarray(warm), jnp.float32(lengths[lengths > 0].mean() if lengths.any() else 1),
+    jnp.asarray(dataclasses.astuple(config.knobs), jnp.float32), **_entries(histories),
+    length=int(lengths.max(initial=1)) or 1)
 
-  largest = np.zeros(len(histories), np.float32)
-  np.maximum.at(largest, np.repeat(np.arange(len(histories)), histories.lengths), histories.weights)
-  warm = np.asarray(warm_items)
-  blend = np.full(num_items, config.cold_blend, np.float32)
-  blend[warm] = config.warm_blend
-  deviation = _deviation(item_item.mean[warm].mean(), item_item.square[warm].mean())
-  scale = 1 / _factor_deviation(factors.users, factors.items[warm], largest)
-  return ClosedFormParams(factors, scale, item_item.weights * (blend / deviation), **_entries(histories),
-                          length=int(histories.lengths.max(initial=1)) or 1)
+
+def _rows(histories, generated, known):
+  """The rows of the item-item model among the `known` items, and how many users each stands for.
+
+  Generated pairs are further entries of a real row; those of cold items train the factors alone. A row of generated
+  pairs alone stands for as many users as its largest weight says.
+  """
+  rows = histories if generated is None else merge(histories, generated)
+  place = np.full(1 + max(rows.values.max(initial=0), known.max()), -1, np.int32)
+  place[known] = np.arange(len(known))
+  rows = dataclasses.replace(rows, values=place[rows.values])
+  if generated is None:
+    return rows, np.ones(len(rows), np.float32)
+  rows = select(rows, rows.values >= 0)
+  largest, owner = np.zeros(len(rows), np.float32), np.repeat(np.arange(len(rows)), rows.lengths)
+  np.maximum.at(largest, owner, rows.weights)
+  real = (histories.lengths > 0) | (largest == 0)
+  scaled = dataclasses.replace(rows, weights=rows.weights / np.where(real, 1, largest)[owner])
+  return scaled, np.where(real, 1, largest).astype(np.float32)
 
 
 @jax.jit
 def score(params, users):
-  """The scores float32 `[batch, items]` of training users `[batch]`, by their training histories."""
+  """The scores float32 `[batch, items]` of training users `[batch]`, by their training histories.
+
+  With S = u v_j and E_j = sum over the history of weight x item_item[i, j] / rms_j^power, n the length of the history
+  over the mean length: S / sd(S) + n^activity b_j E / sd(E) + n^-.5 c_j popular_j; standard deviations over the warm
+  items of this user, b and c by `Knobs` for warm or cold items.
+  """
   items, weights = history(params, users)
   return _score(params, params.factors.users[users], items, weights)
 
@@ -155,21 +222,20 @@ def history(params, users):
 
 
 def _score(params, user_factors, items, weights):
+  power, warm_blend, cold_blend, activity, popularity, cold_popularity = params.knobs
   with jax.default_matmul_precision('highest'):
+    factors = user_factors @ params.factors.items.T
     linear = cease.densify(items, weights, len(params.item_item)) @ params.item_item
-    return params.factor_scale * user_factors @ params.factors.items.T + linear
+  linear = linear * jnp.where(params.square > 0, params.square, 1) ** (-.5 * power)
+  length = jnp.maximum((weights > 0).sum(1), 1)[:, None] / params.mean_length
+  return (_standard(factors, params.warm)
+          + length**activity * jnp.where(params.warm, warm_blend, cold_blend) * _standard(linear, params.warm)
+          + length**_POPULARITY_DECAY * jnp.where(params.warm, popularity, cold_popularity) * params.popular)
 
 
-@jax.jit
-def _factor_deviation(users, items, weight):
-  """The standard deviation of u v over users of the given weights `[users]` and all `items`."""
-  with jax.default_matmul_precision('highest'):
-    total = jnp.maximum(weight.sum(), 1e-12)
-    mean = (weight @ users / total) @ items.mean(0)
-    square = (((users.T * weight) @ users) * (items.T @ items)).sum() / (total * len(items))
-    return _deviation(mean, square)
-
-
-def _deviation(mean, square):
-  variance = square - mean**2
-  return jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 1.)
+def _standard(scores, warm):
+  """The `scores [batch, items]` over their standard deviation over warm items; rows that do not vary are kept."""
+  count = jnp.maximum(warm.sum(), 1)
+  mean = jnp.where(warm, scores, 0).sum(1, keepdims=True) / count
+  variance = jnp.where(warm, (scores - mean)**2, 0).sum(1, keepdims=True) / count
+  return scores / jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 1)

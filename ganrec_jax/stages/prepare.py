@@ -25,6 +25,20 @@ class Prepared:
     log = self.dataset.interactions.take(self.split.rows('train'))
     return ragged.group(log.user, log.item, self.dataset.users, order=log.time)
 
+  def strengths(self, power):
+    """The `histories` with weights (value / the user's mean value)^power, scaled to a mean of 1 for each user.
+
+    Where a training value is not above 0, there are no such powers and all weights are 1.
+    """
+    histories, log = self.histories, self.dataset.interactions.take(self.split.rows('train'))
+    values = ragged.group(log.user, log.item, self.dataset.users, log.value, log.time).weights.astype(np.float64)
+    if not power or not len(values) or values.min() <= 0:
+      return histories
+    owner = np.repeat(np.arange(len(histories)), histories.lengths)
+    for exponent in (power, 1):
+      values = (values / (np.bincount(owner, values) / np.maximum(np.bincount(owner), 1))[owner]) ** exponent
+    return dataclasses.replace(histories, weights=values.astype(np.float32))
+
   @functools.cached_property
   def warm(self):
     """The warm items, int64 `[m]`."""

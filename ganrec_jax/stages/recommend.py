@@ -22,6 +22,8 @@ from ganrec_jax.training import loop
 from ganrec_jax.training import recommend as training
 
 CLOSED_FORM = 'closed_form'
+# Fields of config.base that are not the model's own.
+OF_STAGES = ('strength', 'turn_knobs')
 # Validation tasks by which the weight of generated data is chosen; `all` follows warm, and needs calibrated scores.
 _TASKS = ('warm', 'cold', 'tail', 'sparse', 'cold_user')
 # Standard errors by which a gain must exceed what luck explains.
@@ -52,7 +54,10 @@ def closed(config):
   Raises:
     ConfigError: for values out of range.
   """
-  return closed_form.ClosedFormConfig(**config.base.to_dict())
+  options = config.base.to_dict()
+  if not options['strength'] >= 0:
+    raise ConfigError(f'strength is {options["strength"]}; allowed are numbers from 0 on')
+  return closed_form.flat_config(**{name: value for name, value in options.items() if name not in OF_STAGES})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +77,8 @@ class Model:
 def fit_base(workspace, prepared, content):
   """Fits the closed form on the training pairs, or takes it from the work directory; returns (params, hash)."""
   config = workspace.config
-  key = artifacts.digest(VERSION, config.base.to_dict(), config.seed, prepared.sha256(), sha256(content.kernel))
+  options = {name: value for name, value in config.base.to_dict().items() if name != 'turn_knobs'}
+  key = artifacts.digest(VERSION, options, config.seed, prepared.sha256(), sha256(content.kernel))
 
   def compute():
     params = _closed_form(workspace, prepared, content, None)
@@ -91,8 +97,13 @@ def fit_base(workspace, prepared, content):
 
 def _closed_form(workspace, prepared, content, generated):
   config = workspace.config
-  return closed_form.fit(prepared.histories, prepared.dataset.items, prepared.warm, content.kernel,
-                         closed(config), jax.random.key(config.seed), generated)
+  return closed_form.fit(prepared.strengths(config.base.strength), prepared.dataset.items, prepared.warm,
+                         content.kernel, closed(config), jax.random.key(config.seed), generated)
+
+
+def _refitted(workspace, prepared, content, base, generated):
+  """The closed form fitted with generated data as well, its knobs where those of `base` are."""
+  return _closed_form(workspace, prepared, content, generated).replace(knobs=base.knobs)
 
 
 def check_leaks(prepared, base, name='base'):
@@ -170,7 +181,7 @@ def choose_weight(workspace, prepared, content, base, base_key, generated, judge
     tasks = [task for task, values in before.items() if values.mean() > 0]
     ratios, errors = [], []
     for weight in weights:
-      params = _closed_form(workspace, prepared, content, as_histories(generated, prepared.dataset.users, weight))
+      params = _refitted(workspace, prepared, content, base, as_histories(generated, prepared.dataset.users, weight))
       after = {task: judge.per_user(closed_form.score, params, task) for task in tasks}
       ratios.append([after[task].mean() / before[task].mean() for task in tasks])
       errors.append([(after[task] - before[task]).std() / len(after[task]) ** .5 / before[task].mean()
@@ -202,7 +213,7 @@ def fit_row(workspace, prepared, content, base, base_key, judge, generated=None,
     weight, tried = choose_weight(workspace, prepared, content, base, base_key, generated, judge, row)
     choices |= {'weight': weight, 'weights_tried': tried}
     extra = as_histories(generated, prepared.dataset.users, weight)
-    base = _closed_form(workspace, prepared, content, extra)
+    base = _refitted(workspace, prepared, content, base, extra)
     check_leaks(prepared, base, row)
   if config.kind == CLOSED_FORM:
     return Model(closed_form.score, base, choices)

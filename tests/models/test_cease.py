@@ -39,37 +39,32 @@ def test_columns_solve_the_constrained_least_squares(kernel_weight):
     assert np.abs(found.weights[:, COLD]).max() > .01
 
 
-@pytest.mark.parametrize('power', [0., .5, 1.])
-def test_columns_are_divided_by_their_root_mean_square(power):
+def test_the_mean_square_of_the_scores_is_over_all_users():
   histories, rows, kernel = _world(1)
-  rows = rows[rows.sum(1) > 0]  # a user without history has no weight
-  plain = np.asarray(cease.fit(histories, ITEMS, jnp.asarray(kernel), 2., 4.).weights, np.float64)
-  expected = plain / np.sqrt(((rows @ plain) ** 2).mean(0)) ** power
-  found = cease.fit(histories, ITEMS, jnp.asarray(kernel), 2., 4., power)
-  np.testing.assert_allclose(found.weights, expected, rtol=1e-4, atol=1e-6)
-  np.testing.assert_allclose(found.mean, (rows @ expected).mean(0), rtol=1e-3, atol=1e-5)
-  np.testing.assert_allclose(found.square, ((rows @ expected) ** 2).mean(0), rtol=1e-3)
+  found = cease.fit(histories, ITEMS, jnp.asarray(kernel), 2., 4.)
+  np.testing.assert_allclose(found.square, ((rows @ np.asarray(found.weights, np.float64)) ** 2).mean(0), rtol=1e-3)
 
 
-def test_a_history_of_weight_three_is_three_histories():
+def test_a_row_that_stands_for_three_users_is_three_rows():
   histories, _, kernel = _world(2)
   times = 1 + 2 * (np.arange(USERS) < 6)
-  heavy = dataclasses.replace(histories, weights=np.repeat(times, histories.lengths).astype(np.float32))
   copies = np.repeat(np.arange(USERS), times)
   owner = np.concatenate([np.full(histories.lengths[user], copy) for copy, user in enumerate(copies)])
   many = group(owner, np.concatenate([histories.row(user) for user in copies]), len(copies))
-  first, second = (cease.fit(h, ITEMS, jnp.asarray(kernel), 2., 4., .5) for h in (heavy, many))
-  for name in ('weights', 'mean', 'square'):
+  first = cease.fit(histories, ITEMS, jnp.asarray(kernel), 2., 4., times.astype(np.float32))
+  second = cease.fit(many, ITEMS, jnp.asarray(kernel), 2., 4.)
+  for name in ('weights', 'square'):
     np.testing.assert_allclose(getattr(first, name), getattr(second, name), rtol=1e-4, atol=1e-6)
 
 
-def test_cooccurrences_do_not_depend_on_the_batch():
+def test_cooccurrences_are_weighted_and_do_not_depend_on_the_batch():
   histories, rows, _ = _world(3)
-  light = dataclasses.replace(histories, weights=np.where(np.arange(len(histories.values)) % 3, 1, .5).astype('f'))
-  whole, cut = (cease.cooccurrences(light, ITEMS, size) for size in (512, 4))
-  for a, b in zip(whole, cut, strict=True):
-    np.testing.assert_allclose(a, b, rtol=1e-6)
-  np.testing.assert_array_equal(cease.cooccurrences(histories, ITEMS)[0], rows.T @ rows)
+  weights, counts = np.where(np.arange(len(histories.values)) % 3, 1, .5), np.linspace(0, 2, USERS).astype(np.float32)
+  light = dataclasses.replace(histories, weights=weights.astype(np.float32))
+  rows[rows > 0] = weights
+  for size in (512, 4):
+    np.testing.assert_allclose(cease.cooccurrences(light, ITEMS, counts, size), rows.T @ (counts[:, None] * rows),
+                               rtol=1e-5, atol=1e-6)
 
 
 def test_hyper_parameters_out_of_range_are_refused():
