@@ -77,7 +77,7 @@ def test_slim_is_the_elastic_net_on_the_nearest_items(neighbours, l1, l2):
   for j in range(12):
     net = ElasticNet((l1 + l2) / 40, l1_ratio=l1 / (l1 + l2), positive=True, fit_intercept=False, tol=1e-10,
                      max_iter=100_000)
-    expected[allowed[:, j], j] = net.fit(ROWS[:, allowed[:, j]], ROWS[:, j]).coef_
+    expected[allowed[:, j], j] = net.fit(ROWS[:, allowed[:, j]].astype(float), ROWS[:, j].astype(float)).coef_
   np.testing.assert_allclose(found, expected, atol=2e-4)
   assert (found >= 0).all() and not found.diagonal().any() and found.any()
 
