@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.bench import trials
 from ganrec_jax import artifacts
 from ganrec_jax.evaluation import ranking
-
-from . import trials
 
 POOL = 5  # peers of which a task's blend is made
 PAIRS = (.1, .2, .35, .5, .65, .8, .9)  # the second peer's weight

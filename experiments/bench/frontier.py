@@ -9,12 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.bench import trials
 from ganrec_jax import artifacts
 from ganrec_jax.evaluation import beyond, ranking
 from ganrec_jax.evaluation.tasks import train_counts
 from ganrec_jax.report.plots import LIGHT
-
-from . import trials
 
 GAMMAS = (0., .05, .1, .2, .3, .45, .6, .8, 1., 1.3, 1.7, 2.2)
 _SIZE = (8.4, 5.)  # inches

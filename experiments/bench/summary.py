@@ -4,9 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from experiments.bench import trials
 from ganrec_jax.evaluation.significance import bootstrap_mean, holm, paired_bootstrap
-
-from . import trials
 
 COLUMNS = ('warm', 'cold', 'all', 'tail', 'sparse', 'best_tail')
 COMPARED = COLUMNS[:5]

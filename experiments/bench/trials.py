@@ -1,6 +1,7 @@
 """One trial of a peer: fitted, measured on the tasks, and kept as an artifact, so that no trial is done twice."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -8,6 +9,7 @@ import os
 import pathlib
 import sys
 import time
+import types
 import zlib
 from collections.abc import Callable
 
@@ -25,6 +27,8 @@ from ganrec_jax.stages import encode, recommend
 TASKS = ('warm', 'cold', 'all', 'never', 'tail', 'sparse')
 # Written into every key: raise it where what is measured changes.
 VERSION = 1
+# A peer is done again where its own module changes, or one of these that it imports.
+_SOURCES = ('experiments.peers', 'ganrec_jax.adversarial', 'ganrec_jax.models', 'ganrec_jax.training')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +64,21 @@ def points(peer, number):
 
 
 def revision(peer):
-  """The hash of the source file of a peer's fit."""
-  return hashlib.sha256(pathlib.Path(sys.modules[peer.fit.__module__].__file__).read_bytes()).hexdigest()
+  """The hash of the source of a peer's fit and of what it is made of, see `_SOURCES`, as far as modules import it."""
+  return _revision(peer.fit.__module__)
+
+
+@functools.cache  # so that a file which changes while the benchmark runs does not change the keys
+def _revision(name):
+  found, waiting = {}, [name]
+  while waiting:
+    one = waiting.pop()
+    if one not in found and (one == name or one.startswith(_SOURCES)):
+      module = sys.modules[one]
+      found[one] = hashlib.sha256(pathlib.Path(module.__file__).read_bytes()).hexdigest()
+      waiting += [value.__name__ if isinstance(value, types.ModuleType) else getattr(value, '__module__', None) or ''
+                  for value in vars(module).values()]
+  return artifacts.digest(found)
 
 
 def data_hash(problem):

@@ -6,10 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
+from experiments.peers import classic
 from ganrec_jax.data import text
 from ganrec_jax.models import cease as item_item
-
-from . import classic
 
 CEASE = {'reg': (100., 10., 30., 300.), 'kernel_weight': (50., 10., 200., 1000.), 'power': (0., .3, .6)}
 TFIDF_KNN = {'neighbours': (100, 10, 30, 300, 10_000), 'sharpness': (1., 2., 4.)}

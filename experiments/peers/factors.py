@@ -4,10 +4,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from experiments.peers import classic
 from ganrec_jax.models import als
 from ganrec_jax.models.kernels import positive_inverse
-
-from . import classic
 
 # Rendle et al. 2022 search the unobserved weight and the regularisation likewise; more factors than 256 do not fit
 # profiles of 5 to 60 items.

@@ -1,4 +1,5 @@
 import dataclasses
+import pathlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -205,3 +206,18 @@ def test_markdown_holds_all_sets_and_marks_the_best(done):
   text = summary.markdown([result, {**result, 'name': 'other'}]).splitlines()
   assert text[0].count('|') == text[1].count('|') == text[2].count('|') == 2 + 2 * len(summary.COMPARED)
   assert text[0].startswith('| | small warm | ') and sum(line.count('**') for line in text) >= 4 * 5
+
+
+def test_a_revision_covers_the_models_that_a_peer_is_made_of(monkeypatch):
+  peers = {peer.name: peer for peer in benchmark.PEERS}
+  read = pathlib.Path.read_bytes
+
+  def revisions():
+    trials._revision.cache_clear()
+    return {name: trials.revision(peers[name]) for name in ('EASE', 'iALS', 'ours')}
+  before = revisions()
+  monkeypatch.setattr(pathlib.Path, 'read_bytes', lambda path: read(path) + b'#' * (path.name == 'als.py'))
+  after = revisions()
+  monkeypatch.undo()
+  trials._revision.cache_clear()
+  assert {name: before[name] != after[name] for name in before} == {'EASE': False, 'iALS': True, 'ours': True}
