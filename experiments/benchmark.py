@@ -14,12 +14,12 @@ anew on every draw. Test lists are made for chosen trials only.
   cold items out, and models without cold ability always do.
 - 'Best blend': two or three peers, each user's scores standardised, weights chosen on validation for each task.
 - Stated are mean and deviation over draws, the bootstrap over users, and paired differences with Holm's correction.
+  Seconds are of fitting, compilation included.
 
 Everything done is kept in the work directory under a hash of peer, options, the source of the peer and the data, so a
 run that was killed goes on where it was. It leaves `benchmark.NAME.json` and `frontier.NAME.png` beside this file.
 """
 
-import contextlib
 import json
 import os
 import pathlib
@@ -128,6 +128,8 @@ def run(load, peers, number, draws, workdir):
     'spaces': {peer.name: peer.space for peer in peers},
     'trials': {peer.name: records for peer, _, _, records in found},
     'chosen': {peer.name: trials.choose(values) for peer, _, values in tuned},
+    'blends': {task: blends.options(parts) | {'valid': value, 'tried': tried}
+               for task, (parts, value, tried) in blended.items()},
     'cells': [summary.record(cell, those) for cell, those in zip(planned, tests, strict=True)],
     'comparisons': [one for name in singles for one in summary.compare(planned, tests, name)],
     'frontier': {'gammas': frontier.GAMMAS, 'curves': curves}}
@@ -149,11 +151,10 @@ def main(_):
                [peer for peer in PEERS if _PEERS.value is None or peer.name in _PEERS.value], _TRIALS.value,
                _DRAWS.value, str(workdir / name))
   artifacts.write_json(out / f'benchmark.{name}.json', result)
-  frontier.draw(out / f'frontier.{name}.png', result['frontier']['curves'], 'ours',
+  frontier.draw(out / f'frontier.{name}.png', result['frontier']['curves'], ('ours', summary.BLEND),
                 f'{name}: taking popularity out of the scores')
   print(summary.table(result))
 
 
 if __name__ == '__main__':
-  with contextlib.suppress(KeyboardInterrupt):
-    app.run(main)
+  app.run(main)

@@ -16,7 +16,9 @@ from ganrec_jax.evaluation.tasks import train_counts
 from ganrec_jax.report.plots import LIGHT
 
 GAMMAS = (0., .05, .1, .2, .3, .45, .6, .8, 1., 1.3, 1.7, 2.2)
-_SIZE = (8.4, 5.)  # inches
+_SIZE = (8.4, 5.2)  # inches
+_COLOURS = ('C2', 'C3', 'C4', 'C5', 'C6', 'C7', 'C8', 'C9')  # without the two hues that stand out
+_STYLES = ('-', '--', ':')
 
 
 @flax.struct.dataclass
@@ -66,13 +68,13 @@ def curve(peer, options, problem, data, workdir):
   return {name: arrays[name].tolist() for name in ('ndcg', 'coverage')}
 
 
-def draw(path, curves, first, title):
+def draw(path, curves, main, title):
   """Writes the picture as PNG.
 
   Args:
     path: the file.
     curves: name -> what `curve` gives.
-    first: the name of the curve that stands out.
+    main: the names of the two curves that stand out.
     title: above the picture.
   """
   import matplotlib  # takes a second
@@ -81,17 +83,18 @@ def draw(path, curves, first, title):
   settings = dict.fromkeys(inks, LIGHT['ink']) | {
     'font.size': 10, 'axes.spines.top': False, 'axes.spines.right': False, 'axes.axisbelow': True,
     'legend.frameon': False, 'grid.color': LIGHT['grid'], 'axes.titlesize': 11}
-  # The strongest first, so that the legend has the order of the starting points.
+  # In the legend the strongest comes first.
   names = sorted(curves, key=lambda name: -max(curves[name]['ndcg']))
-  others = [name for name in names if name != first]
-  colours = matplotlib.colormaps['tab20'].colors
+  others = [name for name in curves if name not in main]
   with matplotlib.rc_context(settings):
     figure = Figure(_SIZE)
-    axes = figure.add_axes((.085, .11, .64, .81))
+    axes = figure.add_axes((.085, .11, .65, .82))
     for name in names:
-      style = ({'color': LIGHT['first'], 'linewidth': 3, 'zorder': 3} if name == first else
-               {'color': colours[(2 + others.index(name)) % len(colours)], 'linewidth': 1.3,
-                'linestyle': '-' if others.index(name) % 2 else '--'})
+      if name in main:
+        style = {'color': LIGHT[('first', 'second')[main.index(name)]], 'linewidth': 2.8, 'zorder': 3}
+      else:
+        turn, colour = divmod(others.index(name), len(_COLOURS))
+        style = {'color': _COLOURS[colour], 'linewidth': 1.4, 'linestyle': _STYLES[turn % len(_STYLES)]}
       found = curves[name]
       axes.plot(found['coverage'], found['ndcg'], label=name, **style)
       axes.plot(found['coverage'][:1], found['ndcg'][:1], 'o', color=style['color'], markersize=5, zorder=4)
@@ -99,6 +102,7 @@ def draw(path, curves, first, title):
     axes.set_xlabel('coverage@20 of the warm catalogue')
     axes.set_ylabel('NDCG@20, warm')
     axes.set_title(title, loc='left')
-    axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1.02), title='dot: as fitted', alignment='left')
+    axes.legend(loc='upper left', bbox_to_anchor=(1.01, 1.03), title='dot: as fitted', alignment='left', fontsize=9,
+                labelspacing=.4)
     artifacts.write_atomically(path, lambda file: figure.savefig(file, format='png', dpi=150,
                                                                  metadata={'Software': None}))

@@ -153,10 +153,12 @@ def table(result):
   for row in rows:
     own = [there[row, column] for column in COLUMNS if (row, column) in there]
     tried = result['trials'].get(own[0]['peer'], [])
+    number = len(tried) or sum(one['tried'] for one in result['blends'].values())
     failed = sum(bool(one['error']) for one in tried) + sum(one['failed'] for one in own)
     lines.append(row.ljust(width) + ''.join(f'  {_cell(there.get((row, column))):>18}' for column in COLUMNS)
-                 + f'  {np.mean(own[0]["seconds"]):8.1f}  {len(tried)} ({failed})')
-  lines += ['', 'ours minus the best peer (by test, against ours) and the best blend; p after Holm']
+                 + f'  {np.mean(own[0]["seconds"]):8.1f}  {number} ({failed})')
+  if result['comparisons']:
+    lines += ['', 'ours minus the best peer (by test, against ours) and the best blend; p after Holm']
   lines += [f'  {one["task"]:7} {one["against"]:24} {one["difference"]:+.4f} [{one["low"]:+.4f}, {one["high"]:+.4f}]'
             f'  p {one["p_holm"]:.4f}  ahead in {one["draws_ahead"]} of {one["draws"]} draws'
             for one in result['comparisons']]

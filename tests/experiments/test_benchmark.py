@@ -197,7 +197,7 @@ def test_frontier_starts_at_the_model_and_the_picture_is_drawn(done):
   cell = next(c for c in result['cells'] if (c['row'], c['column']) == ('ours', 'warm'))
   assert curves['ours']['ndcg'][0] == pytest.approx(cell['draws']['ndcg'][0])
   assert curves['ours']['coverage'][0] == pytest.approx(cell['draws']['coverage'][0])
-  frontier.draw(folder / 'picture.png', curves, 'ours', 'small')
+  frontier.draw(folder / 'picture.png', curves, ('ours', 'best blend'), 'small')
   assert (folder / 'picture.png').read_bytes().startswith(b'\x89PNG')
 
 
