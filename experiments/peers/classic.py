@@ -10,10 +10,9 @@ import numpy as np
 from ganrec_jax.models import cease
 
 POPULARITY = {}
-ITEM_KNN = {'neighbours': (100, 20, 300), 'shrinkage': (10., 0., 100.), 'alpha': (.5, .3),
-            'weighting': ('none', 'idf')}
+ITEM_KNN = {'neighbours': (200, 20, 100), 'shrinkage': (50., 10.), 'alpha': (.6, .5, .8), 'weighting': ('idf', 'none')}
 EASE = {'reg': (200., 10., 20., 50., 100., 150., 300., 400., 600., 1000., 2000.)}
-SLIM = {'neighbours': (100, 300), 'l1': (1., .1, .3, 3.), 'l2': (10., 1., 3., 30., 100.)}
+SLIM = {'neighbours': (300, 100), 'l1': (.3, .03, .1, 1.), 'l2': (30., 3., 10., 100.)}
 
 _SWEEPS = 300
 _TOLERANCE = 1e-4
@@ -63,7 +62,7 @@ def item_knn(problem, options, key):
   """Item-kNN: the sum of the similarities of an item to those of the history that are among its nearest neighbours.
 
   s_ij = <x_i, x_j> / (|x_i|^(2 alpha) |x_j|^(2 - 2 alpha) + shrinkage), the cosine where alpha is .5 (Deshpande and
-  Karypis 2004, Aiolli 2013); 'idf' weighs users by log(items / interactions), so that busy ones tell less.
+  Karypis 2004, Aiolli 2013); a larger alpha gives popular items more. 'idf' weighs users by log(items / interactions), so that busy ones tell less.
   """
   del key
   x = rows(problem)

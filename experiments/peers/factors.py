@@ -8,14 +8,11 @@ from experiments.peers import classic
 from ganrec_jax.models import als
 from ganrec_jax.models.kernels import positive_inverse
 
-# Rendle et al. 2022 search the unobserved weight and the regularisation likewise; more factors than 256 do not fit
-# profiles of 5 to 60 items.
-IALS = {'dim': (64, 128, 256), 'unobserved': (.05, .003, .01, .1), 'reg': (.02, .005, .05)}
-RIDGE_FACTORS = {'ridge': (.3, .1, 1.), 'unobserved': (.05, .003, .01, .1), 'share': (.5, .25, .75)}
+# Rendle et al. 2022: the dimension matters as much as the unobserved weight and the regularisation.
+IALS = {'dim': (256, 64, 128), 'unobserved': (.05, .003, .01, .1), 'reg': (.02, .005, .05)}
+RIDGE_FACTORS = {'dim': (256, 64), 'unobserved': (.05, .01, .1), 'ridge': (.3, .1, 1.), 'share': (.5, .75)}
 RIDGE_ROWS = {'ridge': (.3, .03, .1, 1., 3.), 'share': (.5, .25, .75)}
-HYBRID = {'unobserved': (.05, .003, .01, .1), 'reg': (.02, .005, .05), 'ridge': (.3, .1, 1.)}
-
-_DIM = 64
+HYBRID = {'dim': (256, 64), 'unobserved': (.05, .003, .01, .1), 'reg': (.02, .05), 'ridge': (.3, 1.)}
 
 
 @flax.struct.dataclass
@@ -41,7 +38,7 @@ def ials(problem, options, key):
 
 def ridge_factors(problem, options, key):
   """Kernel ridge regression from texts to iALS factors, for warm items and cold ones."""
-  factors = ials(problem, {'dim': _DIM, 'reg': .02, 'unobserved': options['unobserved']}, key)[1]
+  factors = ials(problem, {'dim': options['dim'], 'unobserved': options['unobserved'], 'reg': .02}, key)[1]
   return score, factors.replace(items=_predict(problem, options['ridge'], options['share'], factors.items))
 
 
@@ -55,7 +52,7 @@ def ridge_rows(problem, options, key):
 
 def hybrid(problem, options, key):
   """iALS for warm items, and kernel ridge regression from texts to its factors for cold ones."""
-  factors = ials(problem, {'dim': _DIM, 'reg': options['reg'], 'unobserved': options['unobserved']}, key)[1]
+  factors = ials(problem, {name: options[name] for name in ('dim', 'unobserved', 'reg')}, key)[1]
   predicted = _predict(problem, options['ridge'], .5, factors.items)
   return score, factors.replace(items=jnp.where(problem.warm[:, None], factors.items, predicted))
 

@@ -62,12 +62,12 @@ def test_ridge_predicts_cold_items_from_warm_ones():
   x = np.asarray(classic.rows(problem), np.float64)
   np.testing.assert_allclose(score(params, USERS)[:, cold], x[USERS][:, warm] @ solved, atol=1e-4)
 
-  _, hybrid = factors.hybrid(problem, {'unobserved': .05, 'reg': .02, 'ridge': .3}, KEY)
+  _, hybrid = factors.hybrid(problem, {'dim': 64, 'unobserved': .05, 'reg': .02, 'ridge': .3}, KEY)
   plain = als.fit(problem.prepared.histories, problem.prepared.dataset.items, warm, None,
                   als.AlsConfig(dim=64, unobserved=.05, reg=.02, kappa=0.), KEY)
   np.testing.assert_allclose(hybrid.items[warm], plain.items[warm], atol=1e-5)
   np.testing.assert_allclose(hybrid.items[cold], solved.T @ np.asarray(plain.items)[warm], atol=1e-4)
-  _, both = factors.ridge_factors(problem, {'ridge': .3, 'unobserved': .05, 'share': .5}, KEY)
+  _, both = factors.ridge_factors(problem, {'dim': 64, 'ridge': .3, 'unobserved': .05, 'share': .5}, KEY)
   np.testing.assert_allclose(both.items[cold], hybrid.items[cold], atol=1e-5)
   assert np.abs(both.items[warm] - hybrid.items[warm]).max() > 1e-3
 
