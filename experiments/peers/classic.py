@@ -62,7 +62,8 @@ def item_knn(problem, options, key):
   """Item-kNN: the sum of the similarities of an item to those of the history that are among its nearest neighbours.
 
   s_ij = <x_i, x_j> / (|x_i|^(2 alpha) |x_j|^(2 - 2 alpha) + shrinkage), the cosine where alpha is .5 (Deshpande and
-  Karypis 2004, Aiolli 2013); a larger alpha gives popular items more. 'idf' weighs users by log(items / interactions), so that busy ones tell less.
+  Karypis 2004, Aiolli 2013); a larger alpha gives popular items more. 'idf' weighs users by log(items / interactions),
+  so that busy ones tell less.
   """
   del key
   x = rows(problem)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 from ganrec_jax.models import closed_form
 
 SPACE = {'dim': (64, 128, 256), 'unobserved': (.05, .003, .01, .1), 'kappa': (3., 1.), 'ridge': (.3, 1.),
-         'item_reg': (100., 10., 30.), 'kernel_weight': (50., 30., 100.), 'power': (.5, 0., .6), 'warm_blend': (.8, .5, 1.2)}
+         'item_reg': (100., 10., 30.), 'kernel_weight': (50., 30., 100.), 'power': (.5, 0., .6),
+         'warm_blend': (.8, .5, 1.2)}
 
 
 def fit(problem, options, key):

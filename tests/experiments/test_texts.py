@@ -77,7 +77,8 @@ def test_ridge_predicts_cold_items_from_warm_ones():
   (ours.fit, ours.SPACE)])
 def test_spaces_hold_what_the_fits_read(fit, space):
   problem = small()
-  score, params = fit(problem, {name: values[0] for name, values in space.items()}, KEY)
+  options = {name: min(values) if name == 'dim' else values[0] for name, values in space.items()}
+  score, params = fit(problem, options, KEY)
   scores = score(params, jnp.asarray(USERS))
   assert scores.shape == (len(USERS), problem.prepared.dataset.items) and np.isfinite(scores).all()
   assert (np.ptp(scores[:, ~problem.warm], 1) > 0).all() == (fit is not factors.ials)
