@@ -11,8 +11,8 @@ from ganrec_jax.data import text
 from ganrec_jax.models import cease as item_item
 
 CEASE = {'reg': (100., 10., 30., 300.), 'kernel_weight': (50., 10., 200., 1000.), 'power': (0., .3, .6)}
-TFIDF_KNN = {'neighbours': (100, 10, 30, 300, 10_000), 'sharpness': (1., 2., 4.)}
-MINILM_KNN = TFIDF_KNN
+TFIDF_KNN = {'neighbours': (100, 10, 30, 300, 10_000), 'sharpness': (1., .5, 2.)}
+MINILM_KNN = {'neighbours': (100, 10, 30, 300, 10_000), 'sharpness': (1., 2., 4.)}
 BM25_KNN = {'neighbours': (100, 10, 30, 300, 10_000), 'k1': (1.2, .6, 2.), 'b': (.75, .3)}
 
 

@@ -10,9 +10,11 @@ from ganrec_jax.models.kernels import positive_inverse
 
 # Rendle et al. 2022: the dimension matters as much as the unobserved weight and the regularisation.
 IALS = {'dim': (256, 64, 128), 'unobserved': (.05, .003, .01, .1), 'reg': (.02, .005, .05)}
-RIDGE_FACTORS = {'dim': (256, 64), 'unobserved': (.05, .01, .1), 'ridge': (.3, .1, 1.), 'share': (.5, .75)}
-RIDGE_ROWS = {'ridge': (.3, .03, .1, 1., 3.), 'share': (.5, .25, .75)}
-HYBRID = {'dim': (256, 64), 'unobserved': (.05, .003, .01, .1), 'reg': (.02, .05), 'ridge': (.3, 1.)}
+RIDGE_FACTORS = {'dim': (256, 64), 'unobserved': (.05, .01, .1), 'ridge': (.3, 1.), 'share': (.75, .5, 1.)}
+RIDGE_ROWS = {'ridge': (1., .1, .3, 3., 10., 30.), 'share': (.75, .5, 1.)}
+HYBRID = {'dim': (256, 64), 'unobserved': (.05, .003, .01, .1), 'ridge': (.3, 1.), 'share': (.75, .5)}
+
+_REG = .02  # of the factors that texts predict
 
 
 @flax.struct.dataclass
@@ -38,7 +40,7 @@ def ials(problem, options, key):
 
 def ridge_factors(problem, options, key):
   """Kernel ridge regression from texts to iALS factors, for warm items and cold ones."""
-  factors = ials(problem, {'dim': options['dim'], 'unobserved': options['unobserved'], 'reg': .02}, key)[1]
+  factors = _ials(problem, options, key)
   return score, factors.replace(items=_predict(problem, options['ridge'], options['share'], factors.items))
 
 
@@ -52,9 +54,13 @@ def ridge_rows(problem, options, key):
 
 def hybrid(problem, options, key):
   """iALS for warm items, and kernel ridge regression from texts to its factors for cold ones."""
-  factors = ials(problem, {name: options[name] for name in ('dim', 'unobserved', 'reg')}, key)[1]
-  predicted = _predict(problem, options['ridge'], .5, factors.items)
+  factors = _ials(problem, options, key)
+  predicted = _predict(problem, options['ridge'], options['share'], factors.items)
   return score, factors.replace(items=jnp.where(problem.warm[:, None], factors.items, predicted))
+
+
+def _ials(problem, options, key):
+  return ials(problem, {'dim': options['dim'], 'unobserved': options['unobserved'], 'reg': _REG}, key)[1]
 
 
 def _predict(problem, ridge, share, targets):

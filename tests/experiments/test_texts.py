@@ -62,7 +62,7 @@ def test_ridge_predicts_cold_items_from_warm_ones():
   x = np.asarray(classic.rows(problem), np.float64)
   np.testing.assert_allclose(score(params, USERS)[:, cold], x[USERS][:, warm] @ solved, atol=1e-4)
 
-  _, hybrid = factors.hybrid(problem, {'dim': 64, 'unobserved': .05, 'reg': .02, 'ridge': .3}, KEY)
+  _, hybrid = factors.hybrid(problem, {'dim': 64, 'unobserved': .05, 'ridge': .3, 'share': .5}, KEY)
   plain = als.fit(problem.prepared.histories, problem.prepared.dataset.items, warm, None,
                   als.AlsConfig(dim=64, unobserved=.05, reg=.02, kappa=0.), KEY)
   np.testing.assert_allclose(hybrid.items[warm], plain.items[warm], atol=1e-5)
