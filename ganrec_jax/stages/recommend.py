@@ -147,20 +147,36 @@ class Judge:
 
   def calibrate(self, score, params, warm, unit):
     """Factor and offset of cold scores for the task `all`, see `blend.calibrate`; `unit` is the offsets' unit."""
-    task = self.tasks.get('all')
-    if task is None or not (~warm[task.candidates]).any():
-      return blend.Calibrated(params, jnp.float32(1), jnp.float32(0), jnp.asarray(warm), score), {}
-    found = []
-    for kind in (warm[task.candidates], ~warm[task.candidates]):
-      lists, scores = ranking.top_k(score, params, dataclasses.replace(task, candidates=task.candidates[kind]), k=20,
-                                    devices=self._devices)
-      found += [scores, ranking.hits(lists, task.targets)]
-    (factor, offset), value, tried = blend.calibrate(*found, task.targets.lengths,
-                                                     offsets=tuple(unit * o for o in blend.OFFSETS))
-    # JSON knows no infinity.
-    tried['best'] = 'never' if tried['best'] == blend.NEVER else tried['best']
-    chosen = {'cold': 'never' if factor == 0 else (factor, offset), 'valid': value, 'tried': tried}
-    return blend.Calibrated(params, jnp.float32(factor), jnp.float32(offset), jnp.asarray(warm), score), chosen
+    return calibrate(score, params, self.tasks.get('all'), warm, unit, self._devices)
+
+
+def calibrate(score, params, task, warm, unit, devices=1):
+  """A model with its cold scores calibrated on a task of validation, see `blend.calibrate`, and the choice.
+
+  Args:
+    score: its score function.
+    params: the function's first argument.
+    task: the task `all` of validation; None, or one without cold candidates, leaves the scores as they are.
+    warm: bool `[items]`.
+    unit: of the offsets that are tried.
+    devices: how many share each batch.
+
+  Returns:
+    (`blend.Calibrated`, what was chosen and tried as a dict for JSON).
+  """
+  if task is None or not (~warm[task.candidates]).any():
+    return blend.Calibrated(params, jnp.float32(1), jnp.float32(0), jnp.asarray(warm), score), {}
+  found = []
+  for kind in (warm[task.candidates], ~warm[task.candidates]):
+    lists, scores = ranking.top_k(score, params, dataclasses.replace(task, candidates=task.candidates[kind]), k=20,
+                                  devices=devices)
+    found += [scores, ranking.hits(lists, task.targets)]
+  (factor, offset), value, tried = blend.calibrate(*found, task.targets.lengths,
+                                                   offsets=tuple(unit * o for o in blend.OFFSETS))
+  # JSON knows no infinity.
+  tried['best'] = 'never' if tried['best'] == blend.NEVER else tried['best']
+  chosen = {'cold': 'never' if factor == 0 else (factor, offset), 'valid': value, 'tried': tried}
+  return blend.Calibrated(params, jnp.float32(factor), jnp.float32(offset), jnp.asarray(warm), score), chosen
 
 
 def choose_weight(workspace, prepared, content, base, base_key, generated, judge, row):
@@ -222,7 +238,7 @@ def fit_row(workspace, prepared, content, base, base_key, judge, generated=None,
     return Model(recommenders.score, net, choices)
   warm = np.zeros(prepared.dataset.items, bool)
   warm[prepared.warm] = True
-  mixed = blend.make(closed_form.score, base, recommenders.score, net, _some_users(prepared), warm)
+  mixed = blend.make(closed_form.score, base, recommenders.score, net, some_users(prepared), warm)
   mixed, tried = blend.tune(mixed, judge)
   choices |= {'blend': mixed.weight.tolist(), 'blends_tried': {
     task: {f'{weight:g}': value for weight, value in values.items()} for task, values in tried.items()}}
@@ -250,7 +266,8 @@ def _network(workspace, prepared, content, base_key, judge, extra, row):
     raise DataError(f'{error}; lower config.recommender.learning_rate') from error
 
 
-def _some_users(prepared):
+def some_users(prepared):
+  """At most 512 users with training interactions, int `[m]`, from whose scores standard deviations are taken."""
   users = np.flatnonzero(prepared.histories.lengths)
   return users[np.linspace(0, len(users) - 1, min(len(users), _SAMPLE)).astype(int)]
 
@@ -258,5 +275,5 @@ def _some_users(prepared):
 def for_all(prepared, model, judge):
   """The model with its cold scores calibrated on validation, for the task `all`, and the choice."""
   warm = item_masks(prepared.dataset, prepared.split)['warm']
-  unit = blend.deviation(model.score, model.params, _some_users(prepared), warm)
+  unit = blend.deviation(model.score, model.params, some_users(prepared), warm)
   return judge.calibrate(model.score, model.params, warm, unit)

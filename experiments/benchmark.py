@@ -1,0 +1,160 @@
+"""Ours against tuned peers on real data, by full ranking over five frozen draws.
+
+    python experiments/benchmark.py --dataset=lastfm --data=DIR --workdir=DIR
+    python experiments/benchmark.py --markdown
+
+The protocol. A peer declares its search space; `--trials` points of it are tried on the first draw, the default first,
+the others at random without replacement, smaller spaces whole. Validation chooses, and what is chosen there is fitted
+anew on every draw. Test lists are made for chosen trials only.
+
+- A peer may take another trial for each task (generous); the rows 'one trial' show it with a single trial for all, the
+  best by the mean of warm and cold validation, each relative to the peer's best. Ours always has a single trial.
+- Tail takes the best trial among those that lose at most 1% of the peer's best warm validation; 'best tail' is free.
+- All: cold scores get factor and offset on each draw's validation, by the same rule for everybody; 'never cold' leaves
+  cold items out, and models without cold ability always do.
+- 'Best blend': two or three peers, each user's scores standardised, weights chosen on validation for each task.
+- Stated are mean and deviation over draws, the bootstrap over users, and paired differences with Holm's correction.
+  Seconds are of fitting, compilation included.
+
+Everything done is kept in the work directory under a hash of peer, options, the source of the peer and the data, so a
+run that was killed goes on where it was. It leaves `benchmark.NAME.json` and `frontier.NAME.png` beside this file.
+"""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+# With more threads BLAS takes twenty times as long for the many small systems of iALS with 256 factors.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+
+import jax
+from absl import app, flags
+from tqdm import tqdm
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
+
+from experiments.bench import blends, frontier, summary, trials
+from experiments.bench.trials import Peer
+from experiments.peers import classic, content, factors, ours, problem
+from ganrec_jax import artifacts, pipeline
+
+_HERE = pathlib.Path(__file__).resolve().parent
+_DATASET = flags.DEFINE_enum('dataset', None, list(problem.SETS), 'The data set.')
+_DATA = flags.DEFINE_string('data', 'data', 'Folder with the data sets and their splits.')
+_WORKDIR = flags.DEFINE_string('workdir', 'runs/benchmark', 'Where trials are kept.')
+_PEERS = flags.DEFINE_list('peers', None, 'Names of peers; all where not given.')
+_TRIALS = flags.DEFINE_integer('trials', 12, 'Trials of each peer.', lower_bound=1)
+_DRAWS = flags.DEFINE_integer('draws', 5, 'Draws.', lower_bound=1, upper_bound=5)
+_OUT = flags.DEFINE_string('out', str(_HERE), 'Folder for results and pictures.')
+_MARKDOWN = flags.DEFINE_bool('markdown', False, 'Prints the results that are there as one Markdown table.')
+
+PEERS = (
+  Peer('popularity', classic.popularity, classic.POPULARITY, cold=False),
+  Peer('item-kNN', classic.item_knn, classic.ITEM_KNN, cold=False),
+  Peer('EASE', classic.ease, classic.EASE, cold=False),
+  Peer('SLIM', classic.slim, classic.SLIM, cold=False),
+  Peer('iALS', factors.ials, factors.IALS, cold=False),
+  Peer('kernel ridge to iALS', factors.ridge_factors, factors.RIDGE_FACTORS, cold=True),
+  Peer('kernel ridge to rows', factors.ridge_rows, factors.RIDGE_ROWS, cold=True),
+  Peer('iALS and kernel ridge', factors.hybrid, factors.HYBRID, cold=True),
+  Peer('CEASE', content.cease, content.CEASE, cold=True),
+  Peer('TF-IDF kNN', content.tfidf_knn, content.TFIDF_KNN, cold=True),
+  Peer('BM25 kNN', content.bm25_knn, content.BM25_KNN, cold=True),
+  Peer('MiniLM kNN', content.minilm_knn, content.MINILM_KNN, cold=True),
+  Peer('ours', ours.fit, ours.SPACE, cold=True, single=True),
+)
+
+
+def tune(peers, first, number, workdir):
+  """[(`Peer`, its points, validation NDCG@20 of each, its records)] on the first draw."""
+  data, out = trials.data_hash(first), []
+  planned = [(peer, trials.points(peer, number)) for peer in peers]
+  with tqdm(total=sum(len(points) for _, points in planned), unit='trial', mininterval=5) as bar:
+    for peer, points in planned:
+      values, records = [], []
+      for options in points:
+        bar.set_description(f'{first.name}: {peer.name}')
+        found = trials.trial(peer, options, first, data, 'valid', workdir)
+        values.append(trials.means(found))
+        records.append({'options': options, 'valid': values[-1], 'seconds': float(found['seconds']),
+                        'error': str(found['error']), 'calibration': json.loads(str(found.get('calibration', '{}')))})
+        bar.update()
+      out.append((peer, points, values, records))
+  return out
+
+
+def test(planned, draws, load, workdir):
+  """The test trials of each of the `planned` cells, one a draw, and the hash of each draw's data."""
+  keys = [artifacts.digest(cell.peer.name, cell.options) for cell in planned]
+  distinct = dict(zip(keys, planned, strict=True))
+  found, hashes = {key: [] for key in distinct}, []
+  with tqdm(total=len(distinct) * draws, unit='test', mininterval=5) as bar:
+    for draw in range(draws):
+      one = load(draw)
+      hashes.append(trials.data_hash(one))
+      for key, cell in distinct.items():
+        bar.set_description(f'{one.name}, draw {draw}: {cell.peer.name}')
+        found[key].append(trials.trial(cell.peer, cell.options, one, hashes[-1], 'test', workdir))
+        bar.update()
+  return [found[key] for key in keys], hashes
+
+
+def run(load, peers, number, draws, workdir):
+  """The whole benchmark of one data set, as a dict for JSON.
+
+  Args:
+    load: `load(draw) -> Problem`.
+    peers: of `Peer`.
+    number: trials of each.
+    draws: how many.
+    workdir: where trials are kept.
+  """
+  start, first = time.perf_counter(), load(0)
+  data = trials.data_hash(first)
+  found = tune(peers, first, number, workdir)
+  tuned = [entry[:3] for entry in found]
+  blended = blends.tune([entry for entry in tuned if not entry[0].single], first, data, workdir)
+  planned = summary.cells(tuned, blended, blends.peer, blends.options)
+  curves = {cell.row: frontier.curve(cell.peer, cell.options, first, data, workdir)
+            for cell in planned if cell.column == 'warm' and summary.ONE not in cell.row}
+  tests, hashes = test(planned, draws, lambda draw: first if draw == 0 else load(draw), workdir)
+  singles = [peer.name for peer in peers if peer.single]
+  return {
+    'name': first.name, 'config_sha256': artifacts.digest(first.config.to_dict()), 'data_sha256': hashes,
+    'git_revision': pipeline.revision(), 'seeds': list(range(draws)), 'device': jax.devices()[0].device_kind,
+    'jax': jax.__version__, 'wall_seconds': time.perf_counter() - start,
+    'spaces': {peer.name: peer.space for peer in peers},
+    'trials': {peer.name: records for peer, _, _, records in found},
+    'chosen': {peer.name: trials.choose(values) for peer, _, values in tuned},
+    'blends': {task: blends.options(parts) | {'valid': value, 'tried': tried}
+               for task, (parts, value, tried) in blended.items()},
+    'cells': [summary.record(cell, those) for cell, those in zip(planned, tests, strict=True)],
+    'comparisons': [one for name in singles for one in summary.compare(planned, tests, name)],
+    'frontier': {'gammas': frontier.GAMMAS, 'curves': curves}}
+
+
+def main(_):
+  out = pathlib.Path(_OUT.value)
+  if _MARKDOWN.value:
+    print(summary.markdown([artifacts.read_json(path) for path in sorted(out.glob('benchmark.*.json'))]))
+    return
+  if _DATASET.value is None:
+    raise app.UsageError(f'--dataset is needed; allowed are {", ".join(problem.SETS)}')
+  name, names = _DATASET.value, [peer.name for peer in PEERS]
+  unknown = set(_PEERS.value or ()) - set(names)
+  if unknown:
+    raise app.UsageError(f'--peers has {", ".join(sorted(unknown))}; allowed are {", ".join(names)}')
+  workdir = pathlib.Path(_WORKDIR.value)
+  result = run(lambda draw: problem.load(name, draw, _DATA.value, str(workdir / 'problems')),
+               [peer for peer in PEERS if _PEERS.value is None or peer.name in _PEERS.value], _TRIALS.value,
+               _DRAWS.value, str(workdir / name))
+  artifacts.write_json(out / f'benchmark.{name}.json', result)
+  frontier.draw(out / f'frontier.{name}.png', result['frontier']['curves'], ('ours', summary.BLEND),
+                f'{name}: taking popularity out of the scores')
+  print(summary.table(result))
+
+
+if __name__ == '__main__':
+  app.run(main)
