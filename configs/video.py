@@ -38,9 +38,8 @@ def _testing(config):
 def _movielens_small(config):
   """MovieLens ml-latest-small: 610 viewers, 9,724 movies; the base was tuned on the frozen split's validation part."""
   config.data.update(source='movielens_small', least_value=3.5)
-  config.encoder.kind = 'pretrained'
-  config.base.update(unobserved=.1, reg=.02, kappa=3., ridge=1., item_reg=100., kernel_weight=100., power=.6,
-                     warm_blend=.8)
+  config.encoder.update(kind='pretrained', share=.7)
+  config.base.update(unobserved=.1, reg=.02, kappa=3., ridge=1., item_reg=100., kernel_weight=100., strength=2.)
 
 
 def _movielens_small_testing(config):

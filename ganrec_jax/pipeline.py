@@ -115,7 +115,7 @@ def run(config, path, dataset=None):
   content = timed('encode', encode.content, space, prepared, encoder)
   base, base_key = timed('recommend', recommend.fit_base, space, prepared, content)
   recommend.check_leaks(prepared, base)
-  judge = recommend.Judge(space, prepared)
+  judge = recommend.judge_of(space, prepared)
   turned = None
   if config.base.turn_knobs:
     base, turned = timed('recommend', knobs.turn, space, judge, base, base_key)

@@ -59,7 +59,7 @@ def load(workdir):
   content = encode.content(space, prepared, encoder)
   base, key = recommend.fit_base(space, prepared, content)
   if config.base.turn_knobs:
-    base, _ = knobs.turn(space, recommend.Judge(space, prepared), base, key)
+    base, _ = knobs.turn(space, recommend.judge_of(space, prepared), base, key)
   return space, prepared, encoder, base
 
 

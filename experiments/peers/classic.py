@@ -11,7 +11,9 @@ from ganrec_jax.models import cease
 
 POPULARITY = {}
 ITEM_KNN = {'neighbours': (200, 20, 100), 'shrinkage': (50., 10.), 'alpha': (.6, .5, .8), 'weighting': ('idf', 'none')}
-EASE = {'reg': (200., 10., 20., 50., 100., 150., 300., 400., 600., 1000., 2000.)}
+# How much the value of an interaction (a count, a rating) says, see `Prepared.strengths`; ours has it as well.
+STRENGTH = (0., .4, 2.)
+EASE = {'reg': (200., 20., 50., 100., 400., 1000.), 'strength': STRENGTH}
 SLIM = {'neighbours': (300, 100), 'l1': (.3, .03, .1, 1.), 'l2': (30., 3., 10., 100.)}
 
 _SWEEPS = 300
@@ -44,9 +46,9 @@ def score_alike(params, users):
   return jnp.broadcast_to(params, (len(users), len(params)))
 
 
-def rows(problem):
-  """The training histories as float32 `[users, items]`."""
-  histories = problem.prepared.histories
+def rows(problem, strength=0.):
+  """The training histories as float32 `[users, items]`, their values to the power `strength`; 0 is binary."""
+  histories = problem.prepared.strengths(strength)
   out = np.zeros((len(histories), problem.prepared.dataset.items), np.float32)
   out[np.repeat(np.arange(len(histories)), histories.lengths), histories.values] = histories.weights
   return jnp.asarray(out)
@@ -108,8 +110,9 @@ def _nearest(alike, neighbours, sources):
 def ease(problem, options, key):
   """EASE (Steck 2019), in closed form."""
   del key
-  histories, items = problem.prepared.histories, problem.prepared.dataset.items
-  return score, Linear(rows(problem), cease.fit(histories, items, None, options['reg'], 0.).weights)
+  strength, items = options['strength'], problem.prepared.dataset.items
+  fitted = cease.fit(problem.prepared.strengths(strength), items, None, options['reg'], 0.)
+  return score, Linear(rows(problem, strength), fitted.weights)
 
 
 def slim(problem, options, key):

@@ -10,17 +10,24 @@ from experiments.peers import classic
 from ganrec_jax.data import text
 from ganrec_jax.models import cease as item_item
 
-CEASE = {'reg': (100., 10., 30., 300.), 'kernel_weight': (50., 10., 200., 1000.), 'power': (0., .3, .6)}
+CEASE = {'reg': (100., 10., 30., 300.), 'kernel_weight': (50., 10., 200., 1000.), 'power': (0., .3, .6),
+         'strength': classic.STRENGTH}
 TFIDF_KNN = {'neighbours': (100, 10, 30, 300, 10_000), 'sharpness': (1., .5, 2.)}
 MINILM_KNN = {'neighbours': (100, 10, 30, 300, 10_000), 'sharpness': (1., 2., 4.)}
 BM25_KNN = {'neighbours': (100, 10, 30, 300, 10_000), 'k1': (1.2, .6, 2.), 'b': (.75, .3)}
 
 
 def cease(problem, options, key):
-  """EASE whose Gram matrix also holds the content kernel, see `ganrec_jax.models.cease`."""
+  """EASE whose Gram matrix also holds the content kernel, see `ganrec_jax.models.cease`.
+
+  Column j is divided by the root mean square of its scores to the given power, which opens the tail.
+  """
   del key
-  fitted = item_item.fit(problem.prepared.histories, problem.prepared.dataset.items, problem.kernel(), **options)
-  return classic.score, classic.Linear(classic.rows(problem), fitted.weights)
+  histories = problem.prepared.strengths(options['strength'])
+  fitted = item_item.fit(histories, problem.prepared.dataset.items, problem.kernel(), options['reg'],
+                         options['kernel_weight'])
+  scale = jnp.where(fitted.square > 0, fitted.square, 1) ** (-.5 * options['power'])
+  return classic.score, classic.Linear(classic.rows(problem, options['strength']), fitted.weights * scale)
 
 
 def tfidf_knn(problem, options, key):

@@ -9,10 +9,12 @@ from ganrec_jax.models import als
 from ganrec_jax.models.kernels import positive_inverse
 
 # Rendle et al. 2022: the dimension matters as much as the unobserved weight and the regularisation.
-IALS = {'dim': (256, 64, 128), 'unobserved': (.05, .003, .01, .1), 'reg': (.02, .005, .05)}
+IALS = {'dim': (256, 64, 128), 'unobserved': (.05, .003, .01, .1), 'reg': (.02, .005, .05),
+        'strength': classic.STRENGTH}
 RIDGE_FACTORS = {'dim': (256, 64), 'unobserved': (.05, .01, .1), 'ridge': (.3, 1.), 'share': (.75, .5, 1.)}
 RIDGE_ROWS = {'ridge': (1., .1, .3, 3., 10., 30.), 'share': (.75, .5, 1.)}
-HYBRID = {'dim': (256, 64), 'unobserved': (.05, .003, .01, .1), 'ridge': (.3, 1.), 'share': (.75, .5)}
+HYBRID = {'dim': (256, 64), 'unobserved': (.05, .003, .01, .1), 'ridge': (.3, 1.), 'share': (.75, .5),
+          'strength': classic.STRENGTH}
 
 _REG = .02  # of the factors that texts predict
 
@@ -33,8 +35,9 @@ def score(params, users):
 
 def ials(problem, options, key):
   """Implicit ALS (Hu, Koren and Volinsky 2008; Rendle et al. 2022), without texts."""
-  fitted = als.fit(problem.prepared.histories, problem.prepared.dataset.items, problem.prepared.warm, None,
-                   als.AlsConfig(**options, kappa=0.), key)
+  config = als.AlsConfig(options['dim'], unobserved=options['unobserved'], reg=options['reg'], kappa=0.)
+  histories = problem.prepared.strengths(options['strength'])
+  fitted = als.fit(histories, problem.prepared.dataset.items, problem.prepared.warm, None, config, key)
   return score, Factors(fitted.users, fitted.items)
 
 
@@ -60,7 +63,7 @@ def hybrid(problem, options, key):
 
 
 def _ials(problem, options, key):
-  return ials(problem, {'dim': options['dim'], 'unobserved': options['unobserved'], 'reg': _REG}, key)[1]
+  return ials(problem, {'strength': 0., 'reg': _REG} | options, key)[1]
 
 
 def _predict(problem, ridge, share, targets):

@@ -28,16 +28,16 @@ class Prepared:
   def strengths(self, power):
     """The `histories` with weights (value / the user's mean value)^power, scaled to a mean of 1 for each user.
 
-    Where a training value is not above 0, there are no such powers and all weights are 1.
+    None is below .001: an interaction that hardly says anything is still one.
     """
     histories, log = self.histories, self.dataset.interactions.take(self.split.rows('train'))
     values = ragged.group(log.user, log.item, self.dataset.users, log.value, log.time).weights.astype(np.float64)
-    if not power or not len(values) or values.min() <= 0:
+    if not power or not len(values):
       return histories
     owner = np.repeat(np.arange(len(histories)), histories.lengths)
     for exponent in (power, 1):
       values = (values / (np.bincount(owner, values) / np.maximum(np.bincount(owner), 1))[owner]) ** exponent
-    return dataclasses.replace(histories, weights=values.astype(np.float32))
+    return dataclasses.replace(histories, weights=np.maximum(values, .001).astype(np.float32))
 
   @functools.cached_property
   def warm(self):

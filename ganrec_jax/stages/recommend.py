@@ -128,12 +128,11 @@ def knowing(params, task):
   return params if task.histories is None else params.folded(task.histories)
 
 
+@dataclasses.dataclass(frozen=True)
 class Judge:
-  """NDCG@20 on the validation tasks of a split."""
-
-  def __init__(self, workspace, prepared):
-    self._devices = len(workspace.devices)
-    self.tasks = make_tasks(prepared.dataset, prepared.split, workspace.config.seed, held_out='valid')
+  """NDCG@20 on the validation `tasks` of a split (name -> `Task`), ranked on `devices` devices."""
+  tasks: dict
+  devices: int = 1
 
   def __call__(self, score, params, task):
     """The mean over users, or NaN where the split has no such task."""
@@ -141,13 +140,22 @@ class Judge:
 
   def per_user(self, score, params, task):
     """NDCG@20 of each user of a task that the split has, float64 `[users]`."""
+    return ranking.metrics_per_user(self.lists(score, params, task), self.tasks[task].targets)['ndcg@20']
+
+  def lists(self, score, params, task):
+    """The best 20 items of each user of a task that the split has, int32 `[users, 20]`."""
     task = self.tasks[task]
-    lists, _ = ranking.top_k(score, knowing(params, task), task, k=20, devices=self._devices)
-    return ranking.metrics_per_user(lists, task.targets)['ndcg@20']
+    return ranking.top_k(score, knowing(params, task), task, k=20, devices=self.devices)[0]
 
   def calibrate(self, score, params, warm, unit):
     """Factor and offset of cold scores for the task `all`, see `blend.calibrate`; `unit` is the offsets' unit."""
-    return calibrate(score, params, self.tasks.get('all'), warm, unit, self._devices)
+    return calibrate(score, params, self.tasks.get('all'), warm, unit, self.devices)
+
+
+def judge_of(workspace, prepared):
+  """The `Judge` of a run."""
+  tasks = make_tasks(prepared.dataset, prepared.split, workspace.config.seed, held_out='valid')
+  return Judge(tasks, len(workspace.devices))
 
 
 def calibrate(score, params, task, warm, unit, devices=1):

@@ -51,7 +51,8 @@ def test_scores_are_the_three_parts_on_one_scale():
   key = jax.random.key(1)
   params = closed_form.fit(histories, ITEMS, WARM, kernel, CONFIG, key)
   users = np.arange(USERS)
-  np.testing.assert_allclose(closed_form.score(params, users), _expected(histories, there, kernel, KNOBS, key), atol=2e-3)
+  due = _expected(histories, there, kernel, KNOBS, key)
+  np.testing.assert_allclose(closed_form.score(params, users), due, atol=2e-3)
   other = closed_form.Knobs(power=0., warm_blend=.1, cold_blend=.9, activity=-.2, popularity=0., cold_popularity=.1)
   np.testing.assert_allclose(closed_form.score(params.turned(other), users),
                              _expected(histories, there, kernel, other, key), atol=2e-3)

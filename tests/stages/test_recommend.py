@@ -83,11 +83,11 @@ def test_the_weight_that_is_least_likely_to_harm_is_chosen(fitted, monkeypatch, 
   space = dataclasses.replace(space, path=str(tmp_path))
   generated, fitted_at = _generated(prepared), []
 
-  def closed(space, prepared, content, extra):
+  def closed(space, prepared, content, base, extra):
     assert len(extra.values) == len(generated)
     fitted_at.append(round(float(extra.weights[0]), 3))
     return fitted_at[-1]
-  monkeypatch.setattr(recommend, '_closed_form', closed)
+  monkeypatch.setattr(recommend, '_refitted', closed)
   judge = _Judge(base, {.01: {'warm': 1., 'tail': 1.}, .1: gain}, {.1: spread})
   for _ in range(2):
     weight, tried = recommend.choose_weight(space, prepared, content, base, key, generated, judge, 'gan')
@@ -98,7 +98,7 @@ def test_the_weight_that_is_least_likely_to_harm_is_chosen(fitted, monkeypatch, 
 
 def test_generated_interactions_change_the_model_but_no_history(fitted):
   space, prepared, content, base, key = fitted
-  model = recommend.fit_row(space, prepared, content, base, key, recommend.Judge(space, prepared),
+  model = recommend.fit_row(space, prepared, content, base, key, recommend.judge_of(space, prepared),
                             _generated(prepared), 'some')
   assert model.score is closed_form.score and model.choices['weight'] in space.config.expand.weights
   np.testing.assert_array_equal(model.params.items, base.items)
@@ -110,7 +110,7 @@ def test_a_network_recommends_alone_or_blended(fitted, alone):
   space, prepared, content, base, key = fitted
   config = worlds.config(recommender={**space.config.recommender.to_dict(), 'kind': 'mlp', 'alone': alone})
   space = dataclasses.replace(space, config=config)
-  model = recommend.fit_row(space, prepared, content, base, key, recommend.Judge(space, prepared))
+  model = recommend.fit_row(space, prepared, content, base, key, recommend.judge_of(space, prepared))
   assert model.score is (recommenders.score if alone else blend.score)
   assert np.isfinite(np.asarray(model.score(model.params, jnp.arange(5)))).all()
   assert model.choices['network']['steps'] == 6
@@ -118,7 +118,7 @@ def test_a_network_recommends_alone_or_blended(fitted, alone):
 
 def test_calibration_is_that_of_validation(fitted):
   space, prepared, _, base, _ = fitted
-  judge = recommend.Judge(space, prepared)
+  judge = recommend.judge_of(space, prepared)
   calibrated, chosen = recommend.for_all(prepared, recommend.Model(closed_form.score, base, {}), judge)
   assert judge(blend.score_calibrated, calibrated, 'all') == pytest.approx(chosen['valid'])
   never = calibrated.replace(factor=jnp.float32(0), offset=jnp.float32(-jnp.inf))

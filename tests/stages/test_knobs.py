@@ -1,0 +1,81 @@
+"""The knobs are turned to what validation likes."""
+
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from ganrec_jax.data.ragged import group
+from ganrec_jax.evaluation import ranking
+from ganrec_jax.evaluation.tasks import Task
+from ganrec_jax.models import als, closed_form
+from ganrec_jax.stages import knobs, recommend
+
+USERS, ITEMS, WARM = 30, 16, 12
+
+
+@pytest.fixture(scope='module')
+def world():
+  """A fitted model and the tasks warm, tail and cold."""
+  rng = np.random.default_rng(0)
+  there = rng.random((USERS, ITEMS)) < np.linspace(.7, .2, ITEMS)
+  held = there & (rng.random((USERS, ITEMS)) < .3)
+  train = there & ~held
+  train[:, WARM:] = False
+  vectors = rng.normal(size=(ITEMS, 3))
+  kernel = np.exp(-.5 * ((vectors[:, None] - vectors) ** 2).sum(-1)).astype(np.float32)
+  config = closed_form.ClosedFormConfig(als.AlsConfig(dim=3, sweeps=4), 2., 4.)
+  histories = group(*np.nonzero(train), USERS)
+  params = closed_form.fit(histories, ITEMS, np.arange(WARM), kernel, config, jax.random.key(0))
+
+  def task(name, items, candidates):
+    wanted = np.zeros_like(held)
+    wanted[:, items] = (held | (there & (np.arange(ITEMS) >= WARM)))[:, items]
+    users = np.flatnonzero(wanted.any(1))
+    seen = train[users] if name != 'cold' else np.zeros_like(train[users])
+    return Task(name, users.astype(np.int32), np.asarray(candidates, np.int32),
+                group(*np.nonzero(wanted[users]), len(users)), group(*np.nonzero(seen), len(users)))
+  return params, {'warm': task('warm', np.arange(WARM), np.arange(WARM)),
+                  'tail': task('tail', np.arange(6, WARM), np.arange(WARM)),
+                  'cold': task('cold', np.arange(WARM, ITEMS), np.arange(WARM, ITEMS))}
+
+
+def _objective(params, tasks, chosen):
+  """Warm plus a fifth of tail by two rankings, and cold."""
+  def value(name):
+    lists, _ = ranking.top_k(closed_form.score, params.turned(chosen), tasks[name], k=20)
+    return ranking.metrics_per_user(lists, tasks[name].targets)['ndcg@20'].mean()
+  return value('warm') + .2 * value('tail'), value('cold')
+
+
+def test_no_single_knob_can_be_turned_for_the_better(world, monkeypatch):
+  params, tasks = world
+  monkeypatch.setattr(knobs, '_SWEEPS', 20)
+  monkeypatch.setattr(knobs, 'WARM', {'warm_blend': (.2, 1.6), 'popularity': (0., .8), 'power': (0., .7)})
+  monkeypatch.setattr(knobs, 'COLD', {'cold_blend': (0., .6)})
+  start = closed_form.Knobs()
+  chosen = knobs.search(recommend.Judge(tasks), params)
+  warm, cold = _objective(params, tasks, chosen)
+  assert warm > _objective(params, tasks, start)[0] and cold >= _objective(params, tasks, start)[1]
+  for name, values in knobs.WARM.items():
+    for value in values:
+      assert _objective(params, tasks, dataclasses.replace(chosen, **{name: value}))[0] <= warm + 1e-6
+  for value in knobs.COLD['cold_blend']:
+    assert _objective(params, tasks, dataclasses.replace(chosen, cold_blend=value))[1] <= cold + 1e-6
+
+
+def test_a_split_without_a_task_leaves_its_knobs_alone(world):
+  params, tasks = world
+  start = closed_form.Knobs(cold_blend=.33, warm_blend=.77)
+  without_cold = knobs.search(recommend.Judge({'warm': tasks['warm']}), params.turned(start))
+  assert without_cold.cold_blend == .33
+  assert knobs.search(recommend.Judge({}), params.turned(start)) == start
+
+
+def test_climbing_keeps_what_stands_where_nothing_is_better():
+  start = closed_form.Knobs()
+  assert knobs._climb(start, knobs.WARM, lambda _: 1.) == start
+  seen = itertools.count()
+  assert knobs._climb(start, {'power': (0., .1)}, lambda knob: next(seen) * (knob.power == .1)).power == .1
