@@ -137,6 +137,9 @@ def base():
   config.encoder.dtype = 'float32'
 
   config.base = ConfigDict()
+  # 'dense': the fields below as they are; 'sparse': some of them replaced by what histories of a few interactions want
+  # (stages/recommend.py); 'auto': the one of the two that does better on validation.
+  config.base.regime = 'dense'
   # Width of the factors.
   config.base.dim = 64
   # Sweeps of the alternating least squares.

@@ -39,8 +39,7 @@ def _amazon(source, config):
   """Reviews of a category; the base was tuned on the validation part of Industrial and Scientific (2018)."""
   config.data.update(source=source, min_user=5, min_item=5)
   config.encoder.kind = 'pretrained'
-  config.base.update(unobserved=.003, reg=.03, kappa=1., ridge=.3, item_reg=10., kernel_weight=30., power=0.,
-                     warm_blend=1.2, cold_blend=.15)
+  config.base.regime = 'sparse'
 
 
 VARIANTS = {

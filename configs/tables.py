@@ -25,6 +25,7 @@ def get_config(variant=''):
   """
   config = common.base()
   config.data.source = 'tables'
+  config.base.regime = 'auto'
   for part in filter(None, variant.split(',')):
     name, _, path = part.partition('=')
     if name not in FIELDS:

@@ -15,7 +15,7 @@ from ganrec_jax.adversarial import expand
 from ganrec_jax.data import split_files, splits
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation import strata, table
-from ganrec_jax.stages import adversary, encode, knobs, recommend, workspace
+from ganrec_jax.stages import adversary, encode, recommend, tune, workspace
 from ganrec_jax.stages.evaluate import Evaluation, show_people
 from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.stages.validate import validate as look
@@ -113,13 +113,9 @@ def run(config, path, dataset=None):
   split_files.write_split(os.path.join(path, 'split.csv.gz'), prepared.dataset, prepared.split)
   encoder = timed('encode', encode.text_encoder, space, prepared)
   content = timed('encode', encode.content, space, prepared, encoder)
-  base, base_key = timed('recommend', recommend.fit_base, space, prepared, content)
-  recommend.check_leaks(prepared, base)
   judge = recommend.judge_of(space, prepared)
-  turned = None
-  if config.base.turn_knobs:
-    base, turned = timed('recommend', knobs.turn, space, judge, base, base_key)
-    base_key = artifacts.digest(base_key, turned)
+  base, base_key, tuned = timed('recommend', tune.fit, space, prepared, content, judge)
+  recommend.check_leaks(prepared, base)
   generated, reports = timed('adversarial', adversary.generate, space, prepared, base, content,
                              artifacts.digest(base_key, encode.sha256(content)))
   evaluation = Evaluation(space, prepared, content.texts, judge)
@@ -133,7 +129,7 @@ def run(config, path, dataset=None):
   weights = {row: evaluation.choices[row].get('weight', 1.) for row in generated}
   expand.write(os.path.join(path, 'generated.csv.gz'), expand.joined(generated, weights), prepared.dataset.user_ids,
                prepared.dataset.catalogue.ids)
-  told = {'generated': reports, 'choices': evaluation.choices, 'knobs': turned or {},
+  told = {'generated': reports, 'choices': evaluation.choices, 'base': tuned,
           'encoder': {} if encoder is None else encoder.summary}
   _report(space, prepared, evaluation, timed, told, show_people(space, prepared, first))
   artifacts.write_json(done, key)

@@ -20,7 +20,7 @@ from ganrec_jax.data import text
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import UserError
 from ganrec_jax.models import closed_form
-from ganrec_jax.stages import encode, knobs, recommend, workspace
+from ganrec_jax.stages import encode, recommend, tune, workspace
 from ganrec_jax.stages.prepare import prepare
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.')
@@ -57,9 +57,7 @@ def load(workdir):
   space, prepared = workspace.make(config, workdir), prepare(config)
   encoder = encode.text_encoder(space, prepared)
   content = encode.content(space, prepared, encoder)
-  base, key = recommend.fit_base(space, prepared, content)
-  if config.base.turn_knobs:
-    base, _ = knobs.turn(space, recommend.judge_of(space, prepared), base, key)
+  base, _, _ = tune.fit(space, prepared, content, recommend.judge_of(space, prepared))
   return space, prepared, encoder, base
 
 
@@ -89,7 +87,7 @@ def for_item(space, prepared, encoder, base, words, k):
   if not len(text.transform(text.fit_vocabulary(more.phrases, more.texts, warm), more.phrases[-1:],
                             more.texts[-1:]).values) and space.config.encoder.kind != 'pretrained':
     raise UserError(f'--item_text {words!r}: none of its words or phrases occurs in the catalogue')
-  ridge = kernel[np.ix_(warm, warm)] + space.config.base.ridge * np.eye(len(warm), dtype=np.float32)
+  ridge = kernel[np.ix_(warm, warm)] + base.config.factors.ridge * np.eye(len(warm), dtype=np.float32)
   factor = jax.scipy.linalg.solve(jnp.asarray(ridge), base.factors.items[warm], assume_a='pos')
   scores = np.asarray(base.factors.users @ (jnp.asarray(kernel[-1, warm]) @ factor))
   users = np.argsort(-scores, kind='stable')[:k]

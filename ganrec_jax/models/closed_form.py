@@ -96,6 +96,7 @@ class ClosedFormParams:
     items: int32 `[n]`, the training histories.
     weights: float32 `[n]`.
     length: the longest training history.
+    config: the `ClosedFormConfig` it was fitted with; its knobs are where it began.
   """
   factors: als.AlsParams
   item_item: jax.Array
@@ -108,6 +109,7 @@ class ClosedFormParams:
   items: jax.Array
   weights: jax.Array
   length: int = flax.struct.field(pytree_node=False)
+  config: ClosedFormConfig = flax.struct.field(pytree_node=False)
 
   def turned(self, knobs):
     """The same model with other `Knobs`."""
@@ -171,7 +173,7 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
     factors, item_item, jnp.full(num_items, block.square.mean()).at[known].set(block.square), popular,
     jnp.asarray(warm), jnp.float32(lengths[lengths > 0].mean() if lengths.any() else 1),
     jnp.asarray(dataclasses.astuple(config.knobs), jnp.float32), **_entries(histories),
-    length=int(lengths.max(initial=1)) or 1)
+    length=int(lengths.max(initial=1)) or 1, config=config)
 
 
 def _rows(histories, generated, known):

@@ -23,7 +23,11 @@ from ganrec_jax.training import recommend as training
 
 CLOSED_FORM = 'closed_form'
 # Fields of config.base that are not the model's own.
-OF_STAGES = ('strength', 'turn_knobs')
+OF_STAGES = ('strength', 'turn_knobs', 'regime')
+REGIMES = ('dense', 'sparse', 'auto')
+# What histories of a few interactions want instead of the config's values; found on the validation part of Amazon's
+# Industrial and Scientific.
+SPARSE = {'unobserved': .003, 'reg': .03, 'kappa': 1., 'ridge': .3, 'item_reg': 10., 'kernel_weight': 30.}
 # Validation tasks by which the weight of generated data is chosen; `all` follows warm, and needs calibrated scores.
 _TASKS = ('warm', 'cold', 'tail', 'sparse', 'cold_user')
 # Standard errors by which a gain must exceed what luck explains.
@@ -48,8 +52,8 @@ def network(config):
   return RecommenderConfig(**options)
 
 
-def closed(config):
-  """The `ClosedFormConfig`.
+def closed(config, regime=None):
+  """The `ClosedFormConfig` of a regime, of the config's own where none is given; of 'auto' the dense one.
 
   Raises:
     ConfigError: for values out of range.
@@ -57,6 +61,10 @@ def closed(config):
   options = config.base.to_dict()
   if not options['strength'] >= 0:
     raise ConfigError(f'strength is {options["strength"]}; allowed are numbers from 0 on')
+  if options['regime'] not in REGIMES:
+    raise ConfigError(f'regime is {options["regime"]!r}; allowed are {", ".join(REGIMES)}')
+  if (regime or options['regime']) == 'sparse':
+    options |= SPARSE
   return closed_form.flat_config(**{name: value for name, value in options.items() if name not in OF_STAGES})
 
 
@@ -74,36 +82,35 @@ class Model:
   choices: dict
 
 
-def fit_base(workspace, prepared, content):
+def fit_base(workspace, prepared, content, regime):
   """Fits the closed form on the training pairs, or takes it from the work directory; returns (params, hash)."""
-  config = workspace.config
-  options = {name: value for name, value in config.base.to_dict().items() if name != 'turn_knobs'}
-  key = artifacts.digest(VERSION, options, config.seed, prepared.sha256(), sha256(content.kernel))
+  config, strength = closed(workspace.config, regime), workspace.config.base.strength
+  key = artifacts.digest(VERSION, dataclasses.asdict(config), strength, workspace.config.seed, prepared.sha256(),
+                         sha256(content.kernel))
 
   def compute():
-    params = _closed_form(workspace, prepared, content, None)
+    params = _fit(workspace, prepared, content, config, None)
     factors = {f'factors.{name}': value for name, value in vars(params.factors).items()}
-    rest = {name: value for name, value in vars(params).items() if name != 'factors'}
+    rest = {name: value for name, value in vars(params).items() if name not in ('factors', 'config')}
     return {name: np.asarray(value) for name, value in (factors | rest).items()}
 
-  arrays, there = artifacts.cached(workspace.artifact('base.npz'), key, compute)
+  arrays, there = artifacts.cached(workspace.artifact(f'base.{regime}.npz'), key, compute)
   if there:
     logging.info('base: taken from the work directory')
   factors = als.AlsParams(**{name.removeprefix('factors.'): jnp.asarray(value)
                              for name, value in arrays.items() if name.startswith('factors.')})
   rest = {name: jnp.asarray(value) for name, value in arrays.items() if '.' not in name and name != 'length'}
-  return closed_form.ClosedFormParams(factors=factors, length=int(arrays['length']), **rest), key
+  return closed_form.ClosedFormParams(factors=factors, length=int(arrays['length']), config=config, **rest), key
 
 
-def _closed_form(workspace, prepared, content, generated):
-  config = workspace.config
-  return closed_form.fit(prepared.strengths(config.base.strength), prepared.dataset.items, prepared.warm,
-                         content.kernel, closed(config), jax.random.key(config.seed), generated)
+def _fit(workspace, prepared, content, config, generated):
+  return closed_form.fit(prepared.strengths(workspace.config.base.strength), prepared.dataset.items, prepared.warm,
+                         content.kernel, config, jax.random.key(workspace.config.seed), generated)
 
 
 def _refitted(workspace, prepared, content, base, generated):
-  """The closed form fitted with generated data as well, its knobs where those of `base` are."""
-  return _closed_form(workspace, prepared, content, generated).replace(knobs=base.knobs)
+  """The closed form `base` fitted with generated data as well, its knobs where they are."""
+  return _fit(workspace, prepared, content, base.config, generated).replace(knobs=base.knobs)
 
 
 def check_leaks(prepared, base, name='base'):

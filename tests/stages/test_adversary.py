@@ -18,7 +18,7 @@ def world(tmp_path_factory):
   config.controls = 'all'
   space, prepared = worlds.workspace_of(config, tmp_path_factory.mktemp('work')), prepare(config)
   content = encode.content(space, prepared, None)
-  return space, prepared, content, recommend.fit_base(space, prepared, content)[0]
+  return space, prepared, content, recommend.fit_base(space, prepared, content, 'dense')[0]
 
 
 @pytest.mark.slow

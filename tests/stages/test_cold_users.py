@@ -19,7 +19,7 @@ def fitted(tmp_path_factory):
   config = worlds.config(encoder={'kind': 'none'}, split={'cold_users': .3}, base={'sweeps': 2})
   space, prepared = worlds.workspace_of(config, tmp_path_factory.mktemp('work')), prepare(config)
   content = encode.content(space, prepared, None)
-  return space, prepared, content, *recommend.fit_base(space, prepared, content)
+  return space, prepared, content, *recommend.fit_base(space, prepared, content, 'dense')
 
 
 @pytest.fixture(scope='module')

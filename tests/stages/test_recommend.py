@@ -21,7 +21,7 @@ def fitted(tmp_path_factory):
   config = worlds.config(encoder={'kind': 'none'}, recommender={'steps': 6, 'chunk': 3, 'batch': 16, 'dim': 8})
   space, prepared = worlds.workspace_of(config, tmp_path_factory.mktemp('work')), prepare(config)
   content = encode.content(space, prepared, None)
-  return space, prepared, content, *recommend.fit_base(space, prepared, content)
+  return space, prepared, content, *recommend.fit_base(space, prepared, content, 'dense')
 
 
 def _generated(prepared, count=60):

@@ -11,7 +11,10 @@ from ganrec_jax.data.ragged import group
 from ganrec_jax.evaluation import ranking
 from ganrec_jax.evaluation.tasks import Task
 from ganrec_jax.models import als, closed_form
-from ganrec_jax.stages import knobs, recommend
+from ganrec_jax.stages import encode, recommend, tune
+from ganrec_jax.stages.prepare import prepare
+
+from . import worlds
 
 USERS, ITEMS, WARM = 30, 16, 12
 
@@ -52,30 +55,45 @@ def _objective(params, tasks, chosen):
 
 def test_no_single_knob_can_be_turned_for_the_better(world, monkeypatch):
   params, tasks = world
-  monkeypatch.setattr(knobs, '_SWEEPS', 20)
-  monkeypatch.setattr(knobs, 'WARM', {'warm_blend': (.2, 1.6), 'popularity': (0., .8), 'power': (0., .7)})
-  monkeypatch.setattr(knobs, 'COLD', {'cold_blend': (0., .6)})
+  monkeypatch.setattr(tune, '_SWEEPS', 20)
+  monkeypatch.setattr(tune, 'WARM', {'warm_blend': (.2, 1.6), 'popularity': (0., .8), 'power': (0., .7)})
+  monkeypatch.setattr(tune, 'COLD', {'cold_blend': (0., .6)})
   start = closed_form.Knobs()
-  chosen = knobs.search(recommend.Judge(tasks), params)
+  chosen = tune.search(recommend.Judge(tasks), params)
   warm, cold = _objective(params, tasks, chosen)
   assert warm > _objective(params, tasks, start)[0] and cold >= _objective(params, tasks, start)[1]
-  for name, values in knobs.WARM.items():
+  for name, values in tune.WARM.items():
     for value in values:
       assert _objective(params, tasks, dataclasses.replace(chosen, **{name: value}))[0] <= warm + 1e-6
-  for value in knobs.COLD['cold_blend']:
+  for value in tune.COLD['cold_blend']:
     assert _objective(params, tasks, dataclasses.replace(chosen, cold_blend=value))[1] <= cold + 1e-6
 
 
 def test_a_split_without_a_task_leaves_its_knobs_alone(world):
   params, tasks = world
   start = closed_form.Knobs(cold_blend=.33, warm_blend=.77)
-  without_cold = knobs.search(recommend.Judge({'warm': tasks['warm']}), params.turned(start))
+  without_cold = tune.search(recommend.Judge({'warm': tasks['warm']}), params.turned(start))
   assert without_cold.cold_blend == .33
-  assert knobs.search(recommend.Judge({}), params.turned(start)) == start
+  assert tune.search(recommend.Judge({}), params.turned(start)) == start
 
 
 def test_climbing_keeps_what_stands_where_nothing_is_better():
   start = closed_form.Knobs()
-  assert knobs._climb(start, knobs.WARM, lambda _: 1.) == start
+  assert tune._climb(start, tune.WARM, lambda _: 1.) == start
   seen = itertools.count()
-  assert knobs._climb(start, {'power': (0., .1)}, lambda knob: next(seen) * (knob.power == .1)).power == .1
+  assert tune._climb(start, {'power': (0., .1)}, lambda knob: next(seen) * (knob.power == .1)).power == .1
+
+
+def test_a_run_takes_the_regime_that_validation_likes_better(tmp_path):
+  config = worlds.config(encoder={**worlds.config().encoder.to_dict(), 'kind': 'none'})
+  space, prepared = worlds.workspace_of(config, tmp_path), prepare(config)
+  content, judge = encode.content(space, prepared, None), recommend.judge_of(space, prepared)
+  values = {}
+  for regime in ('dense', 'sparse', 'auto'):
+    config.base.regime = regime
+    base, key, told = tune.fit(space, prepared, content, judge)
+    values[regime] = tune.value(judge, base)
+    assert told['regime'] == regime or regime == 'auto'
+    assert base.config == recommend.closed(config, told['regime'])
+  assert values['dense'] != values['sparse'] and values['auto'] == max(values.values())
+  assert tune.fit(space, prepared, content, judge)[1:] == (key, told)  # from the work directory
