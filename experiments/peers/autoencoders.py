@@ -11,11 +11,17 @@ from ganrec_jax.models.cease import densify
 
 MULTVAE_SPACE = {
   'dropout': (.3, .5, .7),
-  'beta': (.1, .3, 1.),
+  'beta': (.3, 1., 2.),
   'latent': (64, 128),
-  'learning_rate': (.001, .003),
 }
-_HIDDEN, _BATCH, _STEPS = 256, 128, 1000
+CFGAN_SPACE = {
+  'rows': ('user', 'item'),
+  'zero_share': (.3, .7),
+  'masked_share': (.3, .7),
+  'zero_weight': (.03, .1, .3),
+}
+_HIDDEN, _BATCH, _RATE, _STEPS = 256, 128, .001, 1000
+_CFGAN_STEPS = 2000
 
 
 class MultVae(nn.Module):
@@ -71,7 +77,7 @@ def _multvae_step(static, state, data, key, number):
   def loss(params):
     out = model.apply({'params': params}, unit_rows(x) * kept / (1 - data['dropout']), noise)
     return negative_elbo(out[0], x, *out[1:], beta)
-  params, moments, value = training.adam(loss, *state, data['learning_rate'])
+  params, moments, value = training.adam(loss, *state, _RATE)
   return (params, moments), value
 
 
@@ -90,11 +96,96 @@ def multvae(problem, options, key):
   model = MultVae(len(problem.prepared.warm), options['latent'])
   params = jax.jit(model.init)(start, jnp.zeros((1, model.items)), jnp.zeros((1, model.latent)))['params']
   data = {'items': items, 'weights': weights, 'users': training.active(problem), 'annealing': _STEPS / 2,
-          **{name: options[name] for name in ('dropout', 'beta', 'learning_rate')}}
+          **{name: options[name] for name in ('dropout', 'beta')}}
 
   def assemble(state):
     last = state[0]['logits']
     return training.factors(problem, _states(model, state[0], items, weights), last['kernel'].T, last['bias'])
   found = training.train(_multvae_step, (model, _BATCH), (params, training.moments(params)), data, steps, assemble,
                          training.judge(problem), steps=_STEPS, chunk=50, patience=5)
+  return training.score, found
+
+
+class _Generator(nn.Module):
+  """Purchase vectors in (0, 1) from purchase vectors as the condition; the last layer is `logits`."""
+  columns: int
+  hidden: int = _HIDDEN
+
+  def setup(self):
+    self.inner = nn.Dense(self.hidden)
+    self.logits = nn.Dense(self.columns)
+
+  def states(self, x):
+    return nn.sigmoid(self.inner(x))
+
+  def __call__(self, x):
+    return nn.sigmoid(self.logits(self.states(x)))
+
+
+class _Discriminator(nn.Module):
+  """The logit `[batch]` of a purchase vector being real, given the condition."""
+  hidden: int = _HIDDEN
+
+  @nn.compact
+  def __call__(self, purchases, condition):
+    x = nn.sigmoid(nn.Dense(self.hidden)(jnp.concatenate([purchases, condition], 1)))
+    return nn.Dense(1)(x)[:, 0]
+
+
+def zero_reconstruction(generated, chosen):
+  """The sum of squares of a row's generated entries that are chosen among those not bought, mean over rows."""
+  return (chosen * generated ** 2).sum(1).mean()
+
+
+def _cfgan_step(static, state, data, key, number):
+  """One step of the discriminator, then one of the generator, on the same rows (equations 7 to 10, CFGAN_ZP)."""
+  generator, discriminator = state
+  rows, *draws = jax.random.split(key, 3)
+  x = data['matrix'][jax.random.choice(rows, data['active'], (_BATCH,))]
+  # Of what a row has not, some entries should be 0, and some are seen by the discriminator besides what it has.
+  zeros, masked = ((x == 0) & jax.random.bernoulli(draw, data[share], x.shape)
+                   for draw, share in zip(draws, ('zero_share', 'masked_share'), strict=True))
+  shown = x + masked
+  nets = static
+
+  def against(params):
+    fake = nets[0].apply({'params': generator[0]}, x) * shown
+    real, told = (nets[1].apply({'params': params}, purchases, x) for purchases in (x, fake))
+    return (jax.nn.softplus(-real) + jax.nn.softplus(told)).mean()
+  *discriminator, value = training.adam(against, *discriminator, _RATE)
+
+  def fooling(params):
+    fake = nets[0].apply({'params': params}, x)
+    told = nets[1].apply({'params': discriminator[0]}, fake * shown, x)
+    return -jax.nn.softplus(told).mean() + data['zero_weight'] * zero_reconstruction(fake, zeros)
+  *generator, other = training.adam(fooling, *generator, _RATE)
+  return (tuple(generator), tuple(discriminator)), value + other
+
+
+def cfgan(problem, options, key):
+  """CFGAN with zero reconstruction and partial masking, over the users' rows or, as in the paper too, the items'.
+
+  Early stopping on warm validation NDCG@20, patience 10 looks of 50 steps.
+  """
+  first, second, steps = jax.random.split(key, 3)
+  matrix = densify(*training.padded(problem), len(problem.prepared.warm))
+  by_item = options['rows'] == 'item'
+  matrix = matrix.T if by_item else matrix
+  nets = _Generator(matrix.shape[1]), _Discriminator()
+  generator = jax.jit(nets[0].init)(first, matrix[:1])['params']
+  discriminator = jax.jit(nets[1].init)(second, matrix[:1], matrix[:1])['params']
+  data = {'matrix': matrix, 'active': jnp.flatnonzero(matrix.sum(1)),
+          **{name: options[name] for name in ('zero_share', 'masked_share', 'zero_weight')}}
+  states = jax.jit(functools.partial(nets[0].apply, method='states'))
+
+  def assemble(state):
+    params = state[0][0]
+    hidden, last = states({'params': params}, matrix), params['logits']
+    if by_item:
+      # The bias is the users', and does not change their rankings.
+      return training.factors(problem, last['kernel'].T, hidden)
+    return training.factors(problem, hidden, last['kernel'].T, last['bias'])
+  state = tuple((params, training.moments(params)) for params in (generator, discriminator))
+  found = training.train(_cfgan_step, nets, state, data, steps, assemble, training.judge(problem), steps=_CFGAN_STEPS,
+                         chunk=50, patience=10)
   return training.score, found

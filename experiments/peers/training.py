@@ -74,7 +74,7 @@ def active(problem):
 
 
 def judge(problem, tasks=('warm',)):
-  """Makes `evaluate(Factors)`, the mean over `tasks` of validation NDCG@20; tasks that the split has not are skipped."""
+  """Makes `evaluate(Factors)`, the mean over `tasks` of validation NDCG@20; tasks without targets are skipped."""
   there = [task for name, task in problem.tasks('valid').items() if name in tasks]
 
   def evaluate(params):
@@ -86,11 +86,11 @@ def judge(problem, tasks=('warm',)):
   return evaluate
 
 
-def adam(loss, params, moments, rate, *args):
-  """One step of Adam on `loss(params, *args)`; returns (params, moments, loss). `rate` may be traced."""
-  value, grads = jax.value_and_grad(loss)(params, *args)
+def adam(loss, params, moments, rate, decay=0.):
+  """One step of AdamW on `loss(params)`; returns (params, moments, loss). `rate` and `decay` may be traced."""
+  value, grads = jax.value_and_grad(loss)(params)
   updates, moments = optax.scale_by_adam().update(grads, moments)
-  return jax.tree.map(lambda p, u: p - rate * u, params, updates), moments, value
+  return jax.tree.map(lambda p, u: p - rate * (u + decay * p), params, updates), moments, value
 
 
 def moments(params):
@@ -108,8 +108,8 @@ def _chunk(step, static, length, state, data, key, start):
 def train(step, static, state, data, key, assemble, evaluate, steps, chunk, patience):
   """Trains until validation stops rising and returns what scored best there.
 
-  The program is compiled once for a step function, what is static and the shapes: numbers that are to be tuned belong into
-  `data`.
+  The program is compiled once for a step function, what is static and the shapes: numbers that are to be tuned belong
+  into `data`.
 
   Args:
     step: module-level `step(static, state, data, key, number) -> (state, loss)`, pure; `number` counts from 0.
