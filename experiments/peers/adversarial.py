@@ -8,9 +8,9 @@ from experiments.peers import training
 from experiments.peers.cold import Mlp, content, preferences
 
 GAR_SPACE = {
-  'similarity': (.05, .2, .5),
-  'coupling': (.1, .5, .9),
-  'weight_decay': (1e-4, 1e-3),
+  'similarity': (.9, .5, .2),
+  'coupling': (.9, .5, .99),
+  'weight_decay': (1e-4, 1e-5),
   'unobserved': (.05,),
   'reg': (.02,),
 }

@@ -152,13 +152,14 @@ def _cfgan_step(static, state, data, key, number):
     fake = nets[0].apply({'params': generator[0]}, x) * shown
     real, told = (nets[1].apply({'params': params}, purchases, x) for purchases in (x, fake))
     return (jax.nn.softplus(-real) + jax.nn.softplus(told)).mean()
-  *discriminator, value = training.adam(against, *discriminator, _RATE)
+  *discriminator, value = training.adam(against, *discriminator, data['rate'])
 
   def fooling(params):
     fake = nets[0].apply({'params': params}, x)
     told = nets[1].apply({'params': discriminator[0]}, fake * shown, x)
-    return -jax.nn.softplus(told).mean() + data['zero_weight'] * zero_reconstruction(fake, zeros)
-  *generator, other = training.adam(fooling, *generator, _RATE)
+    # The non-saturating form: a sure discriminator would leave the generator no gradient.
+    return jax.nn.softplus(-told).mean() + data['zero_weight'] * zero_reconstruction(fake, zeros)
+  *generator, other = training.adam(fooling, *generator, data['g_rate'])
   return (tuple(generator), tuple(discriminator)), value + other
 
 
@@ -175,7 +176,7 @@ def cfgan(problem, options, key):
   generator = jax.jit(nets[0].init)(first, matrix[:1])['params']
   discriminator = jax.jit(nets[1].init)(second, matrix[:1], matrix[:1])['params']
   data = {'matrix': matrix, 'active': jnp.flatnonzero(matrix.sum(1)),
-          **{name: options[name] for name in ('zero_share', 'masked_share', 'zero_weight')}}
+          **{name: options[name] for name in ('zero_share', 'masked_share', 'zero_weight', 'rate', 'g_rate')}}
   states = jax.jit(functools.partial(nets[0].apply, method='states'))
 
   def assemble(state):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from experiments.peers import training
 
 SASREC_SPACE = {
+  'order': ('time', 'random'),
   'layers': (1, 2),
   'dropout': (.2, .5, .7),
   'learning_rate': (.001, .003),
@@ -126,6 +127,7 @@ def sasrec(problem, options, key):
 
   def assemble(state):
     return training.factors(problem, last_states(model, state[0], items, lengths), state[0]['vectors'])
-  found = training.train(_step, (model, problem.prepared.ordered), (params, training.moments(params)), data, steps,
-                         assemble, training.judge(problem), steps=_STEPS, chunk=50, patience=5)
+  ordered = problem.prepared.ordered and options['order'] == 'time'
+  found = training.train(_step, (model, ordered), (params, training.moments(params)), data, steps, assemble,
+                         training.judge(problem), steps=_STEPS, chunk=50, patience=5)
   return training.score, found
