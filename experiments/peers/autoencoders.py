@@ -10,18 +10,19 @@ from experiments.peers import training
 from ganrec_jax.models.cease import densify
 
 MULTVAE_SPACE = {
-  'dropout': (.3, .5, .7),
-  'beta': (.3, 1., 2.),
+  'dropout': (.7, .5, .3),
+  'beta': (1., .3, 2.),
   'latent': (64, 128),
 }
 CFGAN_SPACE = {
   'rows': ('user', 'item'),
-  'zero_share': (.3, .7),
-  'masked_share': (.3, .7),
-  'zero_weight': (.03, .1, .3),
+  'zero_share': (.5, .9),
+  'masked_share': (.1, .3),
+  'zero_weight': (.03, .003, .1),
 }
 _HIDDEN, _BATCH, _RATE, _STEPS = 256, 128, .001, 1000
-_CFGAN_STEPS = 2000
+# A discriminator that learns as fast as the generator is sure at once, and training swings.
+_CFGAN_STEPS, _DISCRIMINATOR_RATE = 2500, .0003
 
 
 class MultVae(nn.Module):
@@ -152,14 +153,14 @@ def _cfgan_step(static, state, data, key, number):
     fake = nets[0].apply({'params': generator[0]}, x) * shown
     real, told = (nets[1].apply({'params': params}, purchases, x) for purchases in (x, fake))
     return (jax.nn.softplus(-real) + jax.nn.softplus(told)).mean()
-  *discriminator, value = training.adam(against, *discriminator, data['rate'])
+  *discriminator, value = training.adam(against, *discriminator, _DISCRIMINATOR_RATE)
 
   def fooling(params):
     fake = nets[0].apply({'params': params}, x)
     told = nets[1].apply({'params': discriminator[0]}, fake * shown, x)
     # The non-saturating form: a sure discriminator would leave the generator no gradient.
     return jax.nn.softplus(-told).mean() + data['zero_weight'] * zero_reconstruction(fake, zeros)
-  *generator, other = training.adam(fooling, *generator, data['g_rate'])
+  *generator, other = training.adam(fooling, *generator, _RATE)
   return (tuple(generator), tuple(discriminator)), value + other
 
 
@@ -176,7 +177,7 @@ def cfgan(problem, options, key):
   generator = jax.jit(nets[0].init)(first, matrix[:1])['params']
   discriminator = jax.jit(nets[1].init)(second, matrix[:1], matrix[:1])['params']
   data = {'matrix': matrix, 'active': jnp.flatnonzero(matrix.sum(1)),
-          **{name: options[name] for name in ('zero_share', 'masked_share', 'zero_weight', 'rate', 'g_rate')}}
+          **{name: options[name] for name in ('zero_share', 'masked_share', 'zero_weight')}}
   states = jax.jit(functools.partial(nets[0].apply, method='states'))
 
   def assemble(state):

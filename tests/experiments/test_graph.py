@@ -36,11 +36,9 @@ def test_bpr_is_the_log_of_the_sigmoid_of_the_difference():
 
 
 @pytest.mark.parametrize('loss', ['softmax', 'bpr'])
-def test_groups_are_learned_and_seeds_reproduce(loss, monkeypatch):
+def test_groups_are_learned(loss, monkeypatch):
   monkeypatch.setattr(graph, '_STEPS', 80)
   problem, options = planted.make(), {'loss': loss, 'layers': 2, 'weight_decay': 1e-3, 'learning_rate': .01}
   evaluate = training.judge(problem)
   params = graph.lightgcn(problem, options, jax.random.key(1))[1]
   assert evaluate(params) > 2 * evaluate(planted.popularity(problem))
-  again = graph.lightgcn(problem, options, jax.random.key(1))[1]
-  assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True))

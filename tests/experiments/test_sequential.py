@@ -49,12 +49,10 @@ def test_dropout_needs_a_key(made):
 
 
 @pytest.mark.parametrize('order', ['time', 'random'])
-def test_groups_are_learned_and_seeds_reproduce(order, monkeypatch):
+def test_groups_are_learned(order, monkeypatch):
   monkeypatch.setattr(sequential, '_STEPS', 100)
   problem = planted.make(ordered=True)
-  options = {'order': order, 'layers': 1, 'dropout': .2, 'learning_rate': .003}
+  options = {'order': order, 'layers': 1, 'dropout': .2}
   evaluate = training.judge(problem)
   params = sequential.sasrec(problem, options, jax.random.key(0))[1]
   assert evaluate(params) > 2 * evaluate(planted.popularity(problem))
-  again = sequential.sasrec(problem, options, jax.random.key(0))[1]
-  assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(again), strict=True))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.peers import neural, training
+from experiments.peers import autoencoders, cold, neural, sequential, training
 from tests.experiments import planted
 
 
@@ -64,6 +64,16 @@ def test_cold_items_of_factors_score_zero():
 
 def test_each_peer_declares_its_space():
   assert len({name for name, *_ in neural.PEERS}) == len(neural.PEERS)
-  for name, fit, space, cold in neural.PEERS:
-    assert callable(fit) and isinstance(cold, bool), name
+  for name, fit, space, reaches_new in neural.PEERS:
+    assert callable(fit) and isinstance(reaches_new, bool), name
     assert 8 <= np.prod([len(values) for values in space.values()]) <= 40, name
+
+
+@pytest.mark.parametrize(('module', 'name'), [(autoencoders, 'MultVAE'), (sequential, 'SASRec'), (cold, 'CLCRec')])
+def test_seeds_reproduce(module, name, monkeypatch):
+  monkeypatch.setattr(module, '_STEPS', 50)
+  fit, space = next(peer[1:3] for peer in neural.PEERS if peer[0] == name)
+  options = {option: values[0] for option, values in space.items()}
+  first, again, other = (fit(planted.make(), options, jax.random.key(seed))[1] for seed in (0, 0, 1))
+  assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(again), strict=True))
+  assert not np.array_equal(first.users, other.users)
