@@ -10,15 +10,14 @@ from experiments.peers import training
 from ganrec_jax.models.cease import densify
 
 MULTVAE_SPACE = {
-  'dropout': (.7, .5, .3),
-  'beta': (1., .3, 2.),
-  'latent': (64, 128),
+  'dropout': (.5, .7, .3),
+  'beta': (.3, 1., .1),
+  'latent': (128, 64),
 }
 CFGAN_SPACE = {
-  'rows': ('user', 'item'),
-  'zero_share': (.5, .9),
-  'masked_share': (.1, .3),
-  'zero_weight': (.03, .003, .1),
+  'zero_share': (.5, .1),
+  'masked_share': (.1, .03),
+  'zero_weight': (.03, .1, .01),
 }
 _HIDDEN, _BATCH, _RATE, _STEPS = 256, 128, .001, 1000
 # A discriminator that learns as fast as the generator is sure at once, and training swings.
@@ -60,7 +59,7 @@ def unit_rows(x):
 
 
 def negative_elbo(logits, x, mean, log_variance, beta):
-  """Minus sum_i x_i log softmax(logits)_i plus beta KL(q(z | x) || N(0, I)), mean over rows (equations 2 and 7)."""
+  """Minus sum_i x_i log softmax(logits)_i plus beta KL(q(z | x) || N(0, I)), mean over rows (Liang et al. 2018)."""
   likelihood = (x * jax.nn.log_softmax(logits)).sum(1)
   divergence = .5 * (mean ** 2 + jnp.exp(log_variance) - 1 - log_variance).sum(1)
   return (beta * divergence - likelihood).mean()
@@ -139,15 +138,14 @@ def zero_reconstruction(generated, chosen):
 
 
 def _cfgan_step(static, state, data, key, number):
-  """One step of the discriminator, then one of the generator, on the same rows (equations 7 to 10, CFGAN_ZP)."""
-  generator, discriminator = state
+  """One step of the discriminator, then one of the generator, on the same rows (CFGAN_ZP)."""
+  nets, (generator, discriminator) = static, state
   rows, *draws = jax.random.split(key, 3)
-  x = data['matrix'][jax.random.choice(rows, data['active'], (_BATCH,))]
+  x = data['matrix'][jax.random.choice(rows, data['users'], (_BATCH,))]
   # Of what a row has not, some entries should be 0, and some are seen by the discriminator besides what it has.
   zeros, masked = ((x == 0) & jax.random.bernoulli(draw, data[share], x.shape)
                    for draw, share in zip(draws, ('zero_share', 'masked_share'), strict=True))
   shown = x + masked
-  nets = static
 
   def against(params):
     fake = nets[0].apply({'params': generator[0]}, x) * shown
@@ -165,27 +163,22 @@ def _cfgan_step(static, state, data, key, number):
 
 
 def cfgan(problem, options, key):
-  """CFGAN with zero reconstruction and partial masking, over the users' rows or, as in the paper too, the items'.
+  """CFGAN with zero reconstruction and partial masking over users' purchase vectors.
 
   Early stopping on warm validation NDCG@20, patience 10 looks of 50 steps.
   """
   first, second, steps = jax.random.split(key, 3)
   matrix = densify(*training.padded(problem), len(problem.prepared.warm))
-  by_item = options['rows'] == 'item'
-  matrix = matrix.T if by_item else matrix
   nets = _Generator(matrix.shape[1]), _Discriminator()
   generator = jax.jit(nets[0].init)(first, matrix[:1])['params']
   discriminator = jax.jit(nets[1].init)(second, matrix[:1], matrix[:1])['params']
-  data = {'matrix': matrix, 'active': jnp.flatnonzero(matrix.sum(1)),
+  data = {'matrix': matrix, 'users': training.active(problem),
           **{name: options[name] for name in ('zero_share', 'masked_share', 'zero_weight')}}
   states = jax.jit(functools.partial(nets[0].apply, method='states'))
 
   def assemble(state):
     params = state[0][0]
     hidden, last = states({'params': params}, matrix), params['logits']
-    if by_item:
-      # The bias is the users', and does not change their rankings.
-      return training.factors(problem, last['kernel'].T, hidden)
     return training.factors(problem, hidden, last['kernel'].T, last['bias'])
   state = tuple((params, training.moments(params)) for params in (generator, discriminator))
   found = training.train(_cfgan_step, nets, state, data, steps, assemble, training.judge(problem), steps=_CFGAN_STEPS,

@@ -68,7 +68,7 @@ def matrix(problem):
 
 
 def in_batch_softmax(users, items, ids, log_chance):
-  """Cross-entropy of a row's own item against all items of the batch, `[batch]` (Yi et al. 2019, equation 4).
+  """Cross-entropy of a row's own item against all items of the batch, `[batch]` (Yi et al. 2019).
 
   Args:
     users: float32 `[batch, dim]`.
@@ -183,7 +183,7 @@ def dropoutnet(problem, options, key):
 
 
 def contrastive_loss(anchors, own, others, temperature):
-  """-log exp(a.p / t) / (exp(a.p / t) + sum_n exp(a.n / t)) of each anchor, `[batch]` (Wei et al. 2021, equation 7).
+  """-log exp(a.p / t) / (exp(a.p / t) + sum_n exp(a.n / t)) of each anchor, `[batch]` (Wei et al. 2021).
 
   Args:
     anchors: float32 `[batch, dim]`.

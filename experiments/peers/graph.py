@@ -8,9 +8,9 @@ from ganrec_jax.models.cease import densify
 
 LIGHTGCN_SPACE = {
   'loss': ('softmax', 'bpr'),
-  'layers': (1, 2, 3),
-  'weight_decay': (1e-4, 1e-3, 1e-2),
-  'learning_rate': (.005, .02),
+  'layers': (2, 1, 3),
+  'weight_decay': (1e-3, 1e-2),
+  'learning_rate': (.01, .02),
 }
 _DIM, _USERS, _PAIRS, _STEPS = 64, 256, 4096, 600
 
@@ -21,7 +21,7 @@ def edge_weights(users, items, num_users, num_items):
 
 
 def propagate(edges, users, items, layers):
-  """The mean of the embeddings and of their propagations over 1 to `layers` hops (equations 3, 4 and 8).
+  """The mean of the embeddings and of their propagations over 1 to `layers` hops (equations 3 and 4).
 
   Args:
     edges: users int32 `[edges]`, items int32 `[edges]` and `edge_weights`.

@@ -114,7 +114,7 @@ def sasrec(problem, options, key):
   """SASRec with a full softmax at `_PLACES` random places of each history; the newest 100 entries are read.
 
   In random order a history gets a new one each step, as one without times always does. Early stopping on warm
-  validation NDCG@20, patience 5 looks of 50 steps.
+  validation NDCG@20, patience 8 looks of 50 steps.
   """
   start, steps = jax.random.split(key)
   items, weights = training.padded(problem, _LONGEST)
@@ -128,5 +128,5 @@ def sasrec(problem, options, key):
     return training.factors(problem, last_states(model, state[0], items, lengths), state[0]['vectors'])
   ordered = problem.prepared.ordered and options['order'] == 'time'
   found = training.train(_step, (model, ordered), (params, training.moments(params)), data, steps, assemble,
-                         training.judge(problem), steps=_STEPS, chunk=50, patience=5)
+                         training.judge(problem), steps=_STEPS, chunk=50, patience=8)
   return training.score, found

@@ -37,8 +37,7 @@ def test_only_chosen_zeros_are_reconstructed():
 
 @pytest.mark.parametrize(('fit', 'options'), [
   (autoencoders.multvae, {'dropout': .5, 'beta': .3, 'latent': 8}),
-  (autoencoders.cfgan, {'rows': 'user', 'zero_share': .5, 'masked_share': .1, 'zero_weight': .03}),
-  (autoencoders.cfgan, {'rows': 'item', 'zero_share': .5, 'masked_share': .1, 'zero_weight': .03})])
+  (autoencoders.cfgan, {'zero_share': .5, 'masked_share': .1, 'zero_weight': .03})])
 def test_groups_are_learned(fit, options, monkeypatch):
   monkeypatch.setattr(autoencoders, '_STEPS', 100)
   monkeypatch.setattr(autoencoders, '_CFGAN_STEPS', 600)
