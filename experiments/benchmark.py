@@ -37,7 +37,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script
 
 from experiments.bench import blends, frontier, summary, trials
 from experiments.bench.trials import Peer
-from experiments.peers import classic, content, factors, ours, problem
+from experiments.peers import classic, content, factors, neural, ours, problem
 from ganrec_jax import artifacts, pipeline
 
 _HERE = pathlib.Path(__file__).resolve().parent
@@ -63,6 +63,7 @@ PEERS = (
   Peer('TF-IDF kNN', content.tfidf_knn, content.TFIDF_KNN, cold=True),
   Peer('BM25 kNN', content.bm25_knn, content.BM25_KNN, cold=True),
   Peer('MiniLM kNN', content.minilm_knn, content.MINILM_KNN, cold=True),
+  *(Peer(*entry) for entry in neural.PEERS),
   Peer('ours', ours.fit, ours.SPACE, cold=True, single=True),
 )
 

@@ -28,7 +28,8 @@ TASKS = ('warm', 'cold', 'all', 'never', 'tail', 'sparse')
 # Written into every key: raise it where what is measured changes.
 VERSION = 1
 # A peer is done again where its own module changes, or one of these that it imports.
-_SOURCES = ('experiments.peers', 'ganrec_jax.adversarial', 'ganrec_jax.models', 'ganrec_jax.training')
+_SOURCES = ('experiments.peers', 'ganrec_jax.adversarial', 'ganrec_jax.models', 'ganrec_jax.stages.tune',
+            'ganrec_jax.training')
 
 
 @dataclasses.dataclass(frozen=True)

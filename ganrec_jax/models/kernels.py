@@ -7,7 +7,8 @@ import numpy as np
 
 from ganrec_jax.errors import ConfigError, DataError
 
-SHARPNESS = 2.
+# Of the kernels of text vectors and of phrases.
+SHARPNESS, TERMS_SHARPNESS = 2., 1.
 
 
 @flax.struct.dataclass
@@ -26,7 +27,7 @@ class Whitening:
     return _unit((vectors - self.mean) @ self.projection) * _has_text(vectors)[:, None]
 
 
-def whiten(vectors, fit_items, directions=128, power=.5, floor=.001):
+def whiten(vectors, fit_items, directions=128, power=.25, floor=.001):
   """Fits a partial whitening on the warm items that have a text.
 
   Vectors are centred and projected on the principal directions; coordinate k is divided by
@@ -57,9 +58,9 @@ def whiten(vectors, fit_items, directions=128, power=.5, floor=.001):
 
 
 def content_kernel(text, terms, share=.5):
-  """The kernel s exp(2 (z_i z_j - 1)) + (1 - s) exp(2 (t_i t_j - 1)) between items, float32 `[left, right]`.
+  """The kernel s exp(2 (z_i z_j - 1)) + (1 - s) exp(t_i t_j - 1) between items, float32 `[left, right]`.
 
-  An item without text (z or t is zero) is to every other what an unrelated item is, exp(-2) in that half, so two such
+  An item without text (z or t is zero) is to every other what an unrelated item is, exp(-2) or exp(-1), so two such
   items are not alike. The kernel of a set with itself has ones on the diagonal all the same (`with_unit_diagonal`),
   which keeps it positive definite.
 
@@ -68,7 +69,8 @@ def content_kernel(text, terms, share=.5):
     terms: float32 `[left, right]`, inner products of TF-IDF rows.
     share: s, 0 to 1.
   """
-  first, second = (jnp.exp(SHARPNESS * (jnp.asarray(alike) - 1)) for alike in (text, terms))
+  first, second = (jnp.exp(sharpness * (jnp.asarray(alike) - 1))
+                   for sharpness, alike in ((SHARPNESS, text), (TERMS_SHARPNESS, terms)))
   return share * first + (1 - share) * second
 
 

@@ -22,7 +22,7 @@ def _knn(problem, options, key):
 
 def _ridge(problem, options, key):
   CALLS.append(('cease', problem.draw))
-  return content.cease(problem, options | {'power': 0.}, key)
+  return content.cease(problem, {'power': 0., 'strength': 0.} | options, key)
 
 
 def _faulty(problem, options, key):
@@ -33,7 +33,7 @@ def _faulty(problem, options, key):
 
 def _ours(problem, options, key):
   CALLS.append(('ours', problem.draw))
-  return content.cease(problem, options, key)
+  return content.cease(problem, {'strength': 0.} | options, key)
 
 
 PEERS = (

@@ -65,7 +65,7 @@ def test_ease_solves_the_constrained_least_squares():
   for j in range(x.shape[1]):
     rest = np.delete(np.arange(x.shape[1]), j)
     expected[rest, j] = np.linalg.solve(system[np.ix_(rest, rest)], (x.T @ x)[rest, j])
-  score, params = classic.ease(problem, {'reg': 20.}, KEY)
+  score, params = classic.ease(problem, {'reg': 20., 'strength': 0.}, KEY)
   np.testing.assert_allclose(score(params, np.arange(9)), x[:9] @ expected, atol=1e-4)
 
 
