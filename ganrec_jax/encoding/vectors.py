@@ -40,6 +40,12 @@ def pool(hidden, mask, pooling):
   return (hidden * weights).sum(1) / jnp.maximum(weights.sum(1), 1)
 
 
+def embed(params, config, ids, pooling, dtype=jnp.float32):
+  """The vectors float32 `[batch, dim]` of `ids [batch, length]`, -1 where padded, for losses to differentiate."""
+  there = ids >= 0  # 0 is a piece like any other in GPT-2's vocabulary
+  return pool(encoder.apply(params, config, jnp.maximum(ids, 0), there, dtype), there, pooling)
+
+
 def batches(lengths, budget):
   """Sorts texts by length into batches of few shapes: padded lengths are multiples of 8 up to 64, then 1.25 apart.
 
