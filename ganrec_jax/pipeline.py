@@ -24,7 +24,8 @@ from ganrec_jax.training import interrupt
 _PACKAGE = pathlib.Path(__file__).parent
 
 
-def _revision():
+def revision():
+  """The git revision of the code, 'unknown' outside a repository."""
   with contextlib.suppress(OSError, subprocess.SubprocessError):
     return subprocess.run(['git', 'rev-parse', 'HEAD'], cwd=_PACKAGE, capture_output=True, text=True,
                           check=True).stdout.strip()
@@ -153,7 +154,7 @@ def _report(space, prepared, evaluation, timed, told, people):
   results = {row: evaluation.results[row] for row in _order(evaluation.results)}
   elapsed = timed.elapsed()
   artifacts.write_json(os.path.join(space.path, 'results.json'), {
-    'config': config.to_dict(), 'config_sha256': artifacts.digest(config.to_dict()), 'git_revision': _revision(),
+    'config': config.to_dict(), 'config_sha256': artifacts.digest(config.to_dict()), 'git_revision': revision(),
     'data_sha256': data.sha256(), 'split_sha256': prepared.split.sha256(), 'simulated': data.info['simulated'],
     'seed': config.seed, 'device': jax.devices()[0].device_kind, 'devices': len(space.devices),
     'wall_seconds': elapsed,
