@@ -137,7 +137,7 @@ def contrastive(params, config, token_ids, histories, key, around, schedule, *, 
     histories: a `Ragged` of items a user, of training interactions only.
     key: of all randomness.
     around: a `loop.Surroundings`.
-    schedule: a `loop.Schedule`; with patience 0 the best parameters are still the ones returned.
+    schedule: a `loop.Schedule`; with patience 0 the best parameters are still the ones returned, maybe the given.
     learning_rate: the peak of Adam's rate, see `tuning.adam`.
     rank: of the adapters, see `tuning.adapters`; 0 tunes all parameters.
     temperature: divides the cosines.
@@ -181,7 +181,7 @@ def contrastive(params, config, token_ids, histories, key, around, schedule, *, 
   kept, summary = loop.run(tuning.make_step(loss, optimizer), lambda key, data: draw_pairs(key, data, batch),
                            tuning.begin(jax.random.fold_in(seed_key, 1), params, rank, optimizer), data, train_key,
                            schedule, around, keep=tuning.TuneState.whole, evaluate=evaluate)
-  return kept, summary | {'first': first}
+  return tuning.better(params, first, kept, summary)
 
 
 def _validation(config, ids, pairs, batch, temperature, pooling, dtype):

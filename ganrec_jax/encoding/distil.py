@@ -86,7 +86,7 @@ def distil(params, config, token_ids, targets, key, around, schedule, *, learnin
     targets: float32 `[items, width]`, the factors of the same items, of a model without text.
     key: of all randomness.
     around: a `loop.Surroundings`.
-    schedule: a `loop.Schedule`; with patience 0 the best parameters are still the ones returned.
+    schedule: a `loop.Schedule`; with patience 0 the best parameters are still the ones returned, maybe the given.
     learning_rate: the peak of Adam's rate, see `tuning.adam`.
     rank: of the adapters, see `tuning.adapters`; 0 tunes all parameters.
     batch: items a step; fewer where there are fewer.
@@ -137,4 +137,4 @@ def distil(params, config, token_ids, targets, key, around, schedule, *, learnin
   optimizer = tuning.adam(learning_rate, schedule.steps, weight_decay)
   kept, summary = loop.run(tuning.make_step(loss, optimizer), sample, tuning.begin(tune_key, params, rank, optimizer),
                            data, train_key, schedule, around, keep=tuning.TuneState.whole, evaluate=evaluate)
-  return kept, summary | {'first': first}
+  return tuning.better(params, first, kept, summary)

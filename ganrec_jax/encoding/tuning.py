@@ -75,6 +75,17 @@ def make_step(loss, optimizer):
   return step
 
 
+def better(params, first, kept, summary):
+  """What an adaptation returns: the given `params` where nothing kept beat their validation value `first`.
+
+  Returns:
+    (parameters, summary): `summary` gains `first`; its `best_step` is 0 where the given ones are returned.
+  """
+  if summary['best'] > first:
+    return kept, summary | {'first': first}
+  return params, summary | {'first': first, 'best': first, 'best_step': 0}
+
+
 def adam(learning_rate, steps, weight_decay):
   """AdamW with clipped gradients: a warm-up over a tenth of the steps, falling linearly to 0."""
   rate = optax.warmup_constant_schedule(0., learning_rate, max(1, steps // 10))

@@ -66,3 +66,9 @@ def test_full_tuning_has_no_base_and_copies_what_it_is_given():
   jax.tree.map(np.testing.assert_array_equal, state.whole(), params)
   ours, given = (tree['norm']['scale'].unsafe_buffer_pointer() for tree in (state.params, params))
   assert ours != given
+
+
+def test_what_is_no_better_on_unseen_items_is_not_taken():
+  found = {'best': .5, 'best_step': 8, 'steps': 9}
+  assert tuning.better('given', .4, 'kept', found) == ('kept', found | {'first': .4})
+  assert tuning.better('given', .5, 'kept', found) == ('given', {'best': .5, 'best_step': 0, 'steps': 9, 'first': .5})
