@@ -114,10 +114,10 @@ def base():
   config.world.events = 30_000
 
   config.encoder = ConfigDict()
-  # What turns texts into vectors: 'pretrained' (a BERT), 'trained' (a small BERT, from scratch on the warm items'
-  # texts) or 'none' (TF-IDF of phrases alone carries the text).
+  # What turns texts into vectors: 'pretrained' (a BERT or GPT-2), 'trained' (a small BERT, from scratch on the warm
+  # items' texts) or 'none' (TF-IDF of phrases alone carries the text).
   config.encoder.kind = 'none'
-  # Which pretrained weights: 'minilm', or a folder of Hugging Face files.
+  # Which pretrained weights: 'minilm', or a folder of Hugging Face files (BERT or GPT-2).
   config.encoder.weights = 'minilm'
   # Texts are cut to this many tokens.
   config.encoder.max_length = 64
@@ -127,11 +127,15 @@ def base():
   config.encoder.user_titles = 12
   # Steps of the masked-language-model training of a 'trained' BERT.
   config.encoder.steps = 400
-  # Steps of the adaptation to the task, contrastive on items that share listeners; 0 leaves the BERT frozen.
+  # Steps of the adaptation to the task; 0 leaves the encoder frozen.
   config.encoder.adapt_steps = 0
+  # How it is adapted: 'contrastive' on items that share listeners, or 'distil', so that vectors predict item factors.
+  config.encoder.adapt_kind = 'contrastive'
+  # Rank of the adapters that are trained in place of the weights (LoRA; needs a higher rate, such as 1e-3); 0 is full.
+  config.encoder.lora_rank = 0
   # Peak learning rate of the adaptation.
   config.encoder.adapt_rate = 5e-5
-  # One vector a text: 'mean' of the token vectors or 'cls', the first one.
+  # One vector a text: 'mean' of the token vectors, 'cls', the first one, or 'last' (GPT-2).
   config.encoder.pooling = 'mean'
   # Number format of the encoder's computation: 'float32' or 'bfloat16' (accelerators).
   config.encoder.dtype = 'float32'

@@ -1,26 +1,16 @@
-"""Adaptation of a BERT to the task: items that share a listener get near vectors, by InfoNCE."""
+"""Adaptation of an encoder to the task: items that share a listener get near vectors, by InfoNCE."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from ganrec_jax.data.ragged import pad
+from ganrec_jax.encoding import tuning
 from ganrec_jax.encoding.pretrain import padded_tokens
-from ganrec_jax.encoding.tokenizer import PAD
-from ganrec_jax.encoding.vectors import pool
+from ganrec_jax.encoding.vectors import embed
 from ganrec_jax.errors import DataError
-from ganrec_jax.models import bert
 from ganrec_jax.training import loop
-from ganrec_jax.training.update import gradient_update
-
-
-@flax.struct.dataclass
-class AdaptState:
-  """Parameters of the encoder and the state of the optimizer."""
-  params: dict
-  opt_state: optax.OptState
 
 
 def false_negatives(left, right, histories):
@@ -65,17 +55,16 @@ def contrastive_loss(params, batch, config, *, temperature, pooling='mean', dtyp
 
   Args:
     params: of the encoder.
-    batch: `left`, `right` int `[rows, length]` token ids; `hidden` bool `[rows, batch]`; `row` int `[rows]`;
-      `weight [rows]`.
+    batch: `left`, `right` int `[rows, length]` token ids, -1 where padded; `hidden` bool `[rows, batch]`;
+      `row` int `[rows]`; `weight [rows]`.
     config: the encoder's shape.
     temperature: divides the cosines.
-    pooling: 'mean' or 'cls'.
+    pooling: 'mean', 'cls' or 'last'.
     dtype: of the encoder's computation.
     axis: the mapped axis, or None on one device.
   """
   ids = jnp.concatenate([batch['left'], batch['right']])
-  vectors = pool(bert.apply(params, config, ids, ids != PAD, dtype), ids != PAD, pooling)
-  left, right = jnp.split(vectors, 2)
+  left, right = jnp.split(embed(params, config, ids, pooling, dtype), 2)
   if axis is not None:
     # Rows that `devices.share` added lie at the end; they are no negatives.
     right = jax.lax.all_gather(right, axis, tiled=True)[:batch['hidden'].shape[1]]
@@ -133,10 +122,10 @@ def _held_out_pairs(histories, held, length, count, rng):
   return items[place], items[other], np.where(weights > 0, table, -1)
 
 
-def contrastive(params, config, token_ids, histories, key, around, schedule, *, learning_rate=5e-5, temperature=.1,
-                batch=64, weight_decay=.01, held_out=.1, history=64, valid_pairs=1024, pooling='mean',
+def contrastive(params, config, token_ids, histories, key, around, schedule, *, learning_rate=5e-5, rank=0,
+                temperature=.1, batch=64, weight_decay=.01, held_out=.1, history=64, valid_pairs=1024, pooling='mean',
                 dtype=jnp.float32, max_length=64):
-  """Fine-tunes a BERT so that items with common listeners get near vectors; 'frozen' is not to call it.
+  """Fine-tunes an encoder so that items with common listeners get near vectors; 'frozen' is not to call it.
 
   A share of the items is held out of all training pairs. Validation is minus the loss of pairs of a held-out item and
   another item of one of its listeners, among the pairs of the batch: it says whether the texts of unseen items gain.
@@ -148,15 +137,16 @@ def contrastive(params, config, token_ids, histories, key, around, schedule, *, 
     histories: a `Ragged` of items a user, of training interactions only.
     key: of all randomness.
     around: a `loop.Surroundings`.
-    schedule: a `loop.Schedule`; with patience 0 the best parameters are still the ones returned.
-    learning_rate: the peak of Adam's rate, after a warm-up over a tenth of the steps, falling linearly to 0.
+    schedule: a `loop.Schedule`; with patience 0 the best parameters are still the ones returned, maybe the given.
+    learning_rate: the peak of Adam's rate, see `tuning.adam`.
+    rank: of the adapters, see `tuning.adapters`; 0 tunes all parameters.
     temperature: divides the cosines.
     batch: pairs a step.
     weight_decay: of AdamW.
     held_out: the share of items held out.
     history: the most items of a user that are kept; longer histories are sampled.
     valid_pairs: the most pairs of the validation.
-    pooling: 'mean' or 'cls'.
+    pooling: 'mean', 'cls' or 'last'.
     dtype: of the encoder's computation.
     max_length: tokens of a text beyond it are cut.
 
@@ -170,7 +160,7 @@ def contrastive(params, config, token_ids, histories, key, around, schedule, *, 
     raise DataError(f'histories: item {histories.values.max()}, allowed are 0 to {len(token_ids) - 1}')
   seed_key, train_key = jax.random.split(key)
   rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(np.asarray(jax.random.key_data(seed_key)).tolist())))
-  ids = padded_tokens([row[:max_length] for row in token_ids], config)
+  ids = padded_tokens([row[:max_length] for row in token_ids], config, -1)
   heard = np.unique(histories.values)
   held = np.zeros(len(ids), bool)
   held[rng.permutation(heard)[:max(1, round(held_out * len(heard)))]] = True
@@ -181,24 +171,17 @@ def contrastive(params, config, token_ids, histories, key, around, schedule, *, 
                     'validation; at least one of each is due')
   data = {'ids': ids, 'histories': table, 'counts': counts,
           'cumulative': (np.cumsum(counts) / counts.sum()).astype(np.float32)}
-  rate = optax.warmup_constant_schedule(0., learning_rate, max(1, schedule.steps // 10))
-  fall = optax.linear_schedule(1., 0., max(1, schedule.steps))
-  optimizer = optax.chain(optax.clip_by_global_norm(1.),
-                          optax.adamw(lambda step: rate(step) * fall(step), weight_decay=weight_decay))
+  optimizer = tuning.adam(learning_rate, schedule.steps, weight_decay)
 
-  def step(state, batch, axis=None):
-    def loss(params, batch):
-      return contrastive_loss(params, batch, config, temperature=temperature, pooling=pooling, dtype=dtype, axis=axis)
-    new, opt_state, metrics = gradient_update(loss, optimizer)(state.params, state.opt_state, batch, axis=axis)
-    return AdaptState(new, opt_state), metrics
+  def loss(params, batch, axis):
+    return contrastive_loss(params, batch, config, temperature=temperature, pooling=pooling, dtype=dtype, axis=axis)
 
   evaluate = _validation(config, ids, valid, batch, temperature, pooling, dtype)
-  params = jax.tree.map(jnp.copy, params)  # the loop gives its state's buffers away
   first, _ = evaluate(params)
-  kept, summary = loop.run(step, lambda key, data: draw_pairs(key, data, batch),
-                           AdaptState(params, jax.jit(optimizer.init)(params)), data, train_key, schedule, around,
-                           keep=lambda state: state.params, evaluate=evaluate)
-  return kept, summary | {'first': first}
+  kept, summary = loop.run(tuning.make_step(loss, optimizer), lambda key, data: draw_pairs(key, data, batch),
+                           tuning.begin(jax.random.fold_in(seed_key, 1), params, rank, optimizer), data, train_key,
+                           schedule, around, keep=tuning.TuneState.whole, evaluate=evaluate)
+  return tuning.better(params, first, kept, summary)
 
 
 def _validation(config, ids, pairs, batch, temperature, pooling, dtype):

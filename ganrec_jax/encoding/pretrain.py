@@ -76,8 +76,8 @@ def mlm_loss(params, batch, config):
   return mean(nll), {'accuracy': mean(right)}
 
 
-def padded_tokens(token_ids, config):
-  """Token ids int32 `[texts, length]`, padded to a multiple of 8 and cut at the model's positions.
+def padded_tokens(token_ids, config, fill=PAD):
+  """Token ids int32 `[texts, length]`, padded by `fill` to a multiple of 8 and cut at the model's positions.
 
   Raises:
     DataError: where there are no texts, or an id lies outside the vocabulary.
@@ -86,11 +86,12 @@ def padded_tokens(token_ids, config):
     raise DataError('no texts to train on; at least one is due')
   longest = max(len(ids) for ids in token_ids)
   length = min(-(-max(longest, 1) // 8) * 8, config.positions)
-  padded = np.full((len(token_ids), length), PAD, np.int32)
+  padded = np.full((len(token_ids), length), fill, np.int32)
   for row, ids in enumerate(token_ids):
     padded[row, :min(len(ids), length)] = ids[:length]
-  if padded.min() < 0 or padded.max() >= config.vocab_size:
-    row = np.flatnonzero(((padded < 0) | (padded >= config.vocab_size)).any(1))[0]
+  bad = (padded != fill) & ((padded < 0) | (padded >= config.vocab_size))
+  if bad.any():
+    row = np.flatnonzero(bad.any(1))[0]
     raise DataError(f'text {row}: token ids from {padded[row].min()} to {padded[row].max()}, allowed are 0 to '
                     f'{config.vocab_size - 1}')
   return padded

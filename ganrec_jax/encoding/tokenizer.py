@@ -1,4 +1,4 @@
-"""WordPiece tokenizers: those of pretrained models, and those trained on a catalogue's own texts."""
+"""Tokenizers: those of pretrained models, and WordPiece trained on a catalogue's own texts."""
 
 import collections
 import os
@@ -87,11 +87,15 @@ def _uncased(model):
 
 
 def encode(tokenizer, texts, max_length):
-  """Token ids with `[CLS]` and `[SEP]` around them, at most `max_length` a text.
+  """Token ids, at most `max_length` a text, with what the tokenizer puts around them: `[CLS]` and `[SEP]` for BERT.
+
+  GPT-2's puts nothing there; a text without a token is then its `<|endoftext|>`.
 
   Returns:
     A list of int32 arrays `[length]`, one a text.
   """
   tokenizer.no_padding()
   tokenizer.enable_truncation(max_length)
-  return [np.asarray(e.ids, np.int32) for e in tokenizer.encode_batch([str(text) for text in texts])]
+  end = tokenizer.token_to_id('<|endoftext|>')
+  nothing = [] if end is None else [end]
+  return [np.asarray(e.ids or nothing, np.int32) for e in tokenizer.encode_batch([str(text) for text in texts])]

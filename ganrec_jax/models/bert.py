@@ -63,26 +63,46 @@ def read_config(path):
     DataError: where the file cannot be read, a field is missing or out of range, or the model is no BERT with exact
       GELU and absolute positions.
   """
+  return BertConfig(**read_fields(path, _FIELDS, _ONLY, ('hidden_size', 'num_attention_heads'), 'layer_norm_eps',
+                                  1e-12)[1])
+
+
+def read_fields(path, sizes, only, divided, epsilon, default):
+  """Reads and checks the fields of a Hugging Face `config.json`.
+
+  Args:
+    path: of the file.
+    sizes: name -> our name, of fields that are positive whole numbers.
+    only: name -> the only value that is supported, where the field is given.
+    divided: the names of the width and of the number of heads, which divides it.
+    epsilon: the name of the field of that number, and `default`, where it is not given.
+
+  Returns:
+    (all fields as read, those of `sizes` and `epsilon` under our names).
+
+  Raises:
+    DataError: where the file cannot be read, or a field is missing or out of range.
+  """
   try:
     with open(path, encoding='utf-8') as file:
       raw = json.load(file)
   except (OSError, ValueError) as error:
     raise DataError(f'{path}: cannot be read as a JSON configuration ({error})') from error
   if not isinstance(raw, dict):
-    raise DataError(f'{path}: holds {type(raw).__name__} where an object with the fields of a BERT is due')
-  for name, due in _ONLY.items():
+    raise DataError(f'{path}: holds {type(raw).__name__} where an object with the fields of an encoder is due')
+  for name, due in only.items():
     if raw.get(name, due) != due:
       raise DataError(f'{path}, field {name}: {raw[name]!r}; only {due!r} is supported')
-  for name in _FIELDS:
+  for name in sizes:
     if not isinstance(raw.get(name), int) or raw[name] < 1:
       raise DataError(f'{path}, field {name}: {raw.get(name)!r}; a positive whole number is due')
-  if raw['hidden_size'] % raw['num_attention_heads']:
-    raise DataError(f'{path}, field num_attention_heads: {raw["num_attention_heads"]} does not divide hidden_size '
-                    f'{raw["hidden_size"]}')
-  epsilon = raw.get('layer_norm_eps', 1e-12)
-  if not isinstance(epsilon, float) or not 0 < epsilon < 1:
-    raise DataError(f'{path}, field layer_norm_eps: {epsilon!r}; a number between 0 and 1 is due')
-  return BertConfig(**{ours: raw[name] for name, ours in _FIELDS.items()}, epsilon=epsilon)
+  width, heads = divided
+  if raw[width] % raw[heads]:
+    raise DataError(f'{path}, field {heads}: {raw[heads]} does not divide {width} {raw[width]}')
+  small = raw.get(epsilon, default)
+  if not isinstance(small, float) or not 0 < small < 1:
+    raise DataError(f'{path}, field {epsilon}: {small!r}; a number between 0 and 1 is due')
+  return raw, {ours: raw[name] for name, ours in sizes.items()} | {'epsilon': small}
 
 
 class Bert(nn.Module):

@@ -52,15 +52,16 @@ class SelfAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-  """Dense, GELU (the exact one, by the error function), dense; position by position."""
+  """Dense, GELU (the exact one, by the error function, or GPT-2's, by tanh), dense; position by position."""
   dim: int
   hidden: int
+  tanh: bool = False
   dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, x):
     """Maps `[..., dim]` to `[..., dim]`."""
-    x = jax.nn.gelu(nn.Dense(self.hidden, dtype=self.dtype, name='up')(x), approximate=False)
+    x = jax.nn.gelu(nn.Dense(self.hidden, dtype=self.dtype, name='up')(x), approximate=self.tanh)
     return nn.Dense(self.dim, dtype=self.dtype, name='down')(x)
 
 
@@ -74,6 +75,7 @@ class TransformerBlock(nn.Module):
     causal: whether a position reads only itself and what comes before it.
     pre_norm: norm before each sublayer (Xiong et al. 2020), or after each residual sum as in the original and BERT.
     epsilon: added to the variance by the layer norms.
+    tanh: whether GELU is the approximation by tanh.
     dtype: of the computation; parameters are float32.
   """
   dim: int
@@ -82,6 +84,7 @@ class TransformerBlock(nn.Module):
   causal: bool = False
   pre_norm: bool = True
   epsilon: float = 1e-6
+  tanh: bool = False
   dtype: Any = jnp.float32
 
   @nn.compact
@@ -94,7 +97,7 @@ class TransformerBlock(nn.Module):
     norms = [nn.LayerNorm(epsilon=self.epsilon, use_fast_variance=False, dtype=self.dtype, name=name)
              for name in ('attention_norm', 'feed_norm')]
     attention = SelfAttention(self.dim, self.heads, self.dtype, name='attention')
-    feed = FeedForward(self.dim, self.hidden, self.dtype, name='feed')
+    feed = FeedForward(self.dim, self.hidden, self.tanh, self.dtype, name='feed')
     readable = attention_mask(mask, self.causal)
     if self.pre_norm:
       x = x[:, :wanted] + attention(norms[0](x), readable, wanted)

@@ -1,4 +1,4 @@
-"""encode: texts become vectors by a BERT, pretrained or trained here, and the content kernel between items."""
+"""encode: texts become vectors by a BERT or GPT-2, pretrained or trained here, and the content kernel between items."""
 
 import dataclasses
 import functools
@@ -14,29 +14,31 @@ from absl import logging
 
 from ganrec_jax import artifacts
 from ganrec_jax.data import ragged, text
-from ganrec_jax.encoding import adapt, pretrain, tokenizer, vectors, weights
+from ganrec_jax.encoding import adapt, distil, pretrain, tokenizer, vectors, weights
+from ganrec_jax.encoding import encoder as encoders
 from ganrec_jax.errors import ConfigError
-from ganrec_jax.models import bert, kernels
+from ganrec_jax.models import als, bert, gpt, kernels
 from ganrec_jax.stages.workspace import VERSION
 from ganrec_jax.training import loop
 
 KINDS = ('none', 'pretrained', 'trained')
+ADAPTATIONS = ('contrastive', 'distil')
 _USERS_A_BATCH = 256
 _PROJECTIONS = 256
 
 
 @dataclasses.dataclass(frozen=True)
 class TextEncoder:
-  """A BERT and its tokenizer.
+  """A BERT or GPT-2 and its tokenizer.
 
   Attributes:
-    params: the BERT's parameters.
-    shape: its `BertConfig`.
+    params: its parameters.
+    shape: its `BertConfig` or `GptConfig`.
     words: its tokenizer.
     summary: how its training went, by stage; empty where there was none.
   """
   params: dict
-  shape: bert.BertConfig
+  shape: bert.BertConfig | gpt.GptConfig
   words: tokenizers.Tokenizer
   summary: dict
 
@@ -66,11 +68,14 @@ def check(config):
     raise ConfigError(f'encoder.kind is {encoder.kind!r}; allowed are {", ".join(KINDS)}')
   if encoder.pooling not in vectors.POOLINGS:
     raise ConfigError(f'encoder.pooling is {encoder.pooling!r}; allowed are {", ".join(vectors.POOLINGS)}')
+  if encoder.adapt_kind not in ADAPTATIONS:
+    raise ConfigError(f'encoder.adapt_kind is {encoder.adapt_kind!r}; allowed are {", ".join(ADAPTATIONS)}')
   if encoder.dtype not in ('float32', 'bfloat16'):
     raise ConfigError(f'encoder.dtype is {encoder.dtype!r}; allowed are float32, bfloat16')
   if not 0 <= encoder.share <= 1:
     raise ConfigError(f'encoder.share is {encoder.share}; allowed are numbers from 0 to 1')
-  for name, least in (('max_length', 3), ('user_titles', 1), ('steps', 1), ('adapt_steps', 0)):
+  for name, least in (('max_length', 3), ('user_titles', 1), ('steps', 1), ('adapt_steps', 0),
+                      ('lora_rank', 0)):
     if encoder[name] < least:
       raise ConfigError(f'encoder.{name} is {encoder[name]}; allowed are whole numbers from {least} on')
   if not encoder.adapt_rate > 0:
@@ -78,12 +83,13 @@ def check(config):
 
 
 def text_encoder(workspace, prepared):
-  """The BERT that the config asks for, adapted where it asks for that; None where it asks for none.
+  """The encoder that the config asks for, adapted where it asks for that; None where it asks for none.
 
   What is trained sees the texts of warm items and the training pairs only.
 
   Raises:
     DataError: where pretrained weights cannot be found.
+    ConfigError: where the first token of a GPT-2, which reads itself only, is to stand for the text.
   """
   config = workspace.config.encoder
   if config.kind == 'none':
@@ -91,24 +97,27 @@ def text_encoder(workspace, prepared):
   if config.kind == 'pretrained':
     found = weights.load(weights.find(config.weights))
     encoder, known = TextEncoder(found.params, found.config, tokenizer.load(found.folder), {}), found.sha256
+    if config.pooling == 'cls' and isinstance(found.config, gpt.GptConfig):
+      raise ConfigError("encoder.pooling is 'cls'; allowed are mean, last for a GPT-2")
     if not config.adapt_steps:
       return encoder
   else:
     encoder, known = None, 'trained'
   relevant = {name: value for name, value in config.to_dict().items() if name not in ('share', 'user_titles')}
-  key = artifacts.digest(VERSION, known, relevant, workspace.config.seed, prepared.sha256())
+  factors = _factors(workspace.config) if config.adapt_steps and config.adapt_kind == 'distil' else None
+  key = artifacts.digest(VERSION, known, relevant, workspace.config.seed, prepared.sha256(), repr(factors))
   arrays, there = artifacts.cached(workspace.artifact('encoder.npz'), key,
                                    lambda: _train(workspace, prepared, encoder, key))
   if there:
     logging.info('encoder: taken from the work directory')
   params = {name: jnp.asarray(value) for name, value in arrays.items() if '/' in name}
   return TextEncoder(flax.traverse_util.unflatten_dict(params, sep='/'),
-                     bert.BertConfig(**json.loads(str(arrays['shape']))), tokenizer.from_json(str(arrays['words'])),
+                     encoders.from_json(str(arrays['shape'])), tokenizer.from_json(str(arrays['words'])),
                      json.loads(str(arrays['summary'])))
 
 
 def _train(workspace, prepared, encoder, key):
-  """Trains a BERT from scratch where `encoder` is None, adapts it where asked for; returns it as arrays."""
+  """Trains a BERT from scratch where `encoder` is None, adapts the encoder where asked for; returns it as arrays."""
   config, catalogue, summary = workspace.config.encoder, prepared.dataset.catalogue, {}
   if encoder is None:
     texts = [str(catalogue.texts[item]) for item in prepared.warm]
@@ -120,16 +129,35 @@ def _train(workspace, prepared, encoder, key):
     encoder = TextEncoder(params, shape, words, {})
   params = encoder.params
   if config.adapt_steps:
-    # Items without a training pair, cold ones among them, are in no pair and so are never looked at.
-    params, summary['adapt'] = adapt.contrastive(
-      params, encoder.shape, tokenizer.encode(encoder.words, catalogue.texts, config.max_length),
-      prepared.histories, workspace.key('adapt'), workspace.surroundings('adapt', key),
-      loop.Schedule(config.adapt_steps, min(config.adapt_steps, 50)), learning_rate=config.adapt_rate,
-      pooling=config.pooling, dtype=jnp.dtype(config.dtype), max_length=config.max_length)
+    params, summary['adapt'] = _adapt(workspace, prepared, encoder, key)
   flat = flax.traverse_util.flatten_dict(params, sep='/')
   return {name: np.asarray(value) for name, value in flat.items()} | {
-    'shape': np.asarray(json.dumps(dataclasses.asdict(encoder.shape))), 'words': np.asarray(encoder.words.to_str()),
+    'shape': np.asarray(encoders.to_json(encoder.shape)), 'words': np.asarray(encoder.words.to_str()),
     'summary': np.asarray(json.dumps(summary))}
+
+
+def _adapt(workspace, prepared, encoder, key):
+  """The encoder's parameters adapted to the task, and how that went."""
+  config, texts = workspace.config.encoder, prepared.dataset.catalogue.texts
+  rest = (workspace.key('adapt'), workspace.surroundings('adapt', key),
+          loop.Schedule(config.adapt_steps, min(config.adapt_steps, 50)))
+  options = {'learning_rate': config.adapt_rate, 'rank': config.lora_rank, 'pooling': config.pooling,
+             'dtype': jnp.dtype(config.dtype), 'max_length': config.max_length}
+  if config.adapt_kind == 'contrastive':
+    # Items without a training pair, cold ones among them, are in no pair and so are never looked at.
+    return adapt.contrastive(encoder.params, encoder.shape, tokenizer.encode(encoder.words, texts, config.max_length),
+                             prepared.histories, *rest, **options)
+  heard = np.intersect1d(prepared.warm[texts[prepared.warm] != ''], prepared.histories.values)
+  factors = als.fit(prepared.histories, prepared.dataset.items, prepared.warm, None, _factors(workspace.config),
+                    workspace.key('distil'))
+  return distil.distil(encoder.params, encoder.shape, tokenizer.encode(encoder.words, texts[heard], config.max_length),
+                       np.asarray(factors.items)[heard], *rest, **options)
+
+
+def _factors(config):
+  """The `AlsConfig` of the factors that are distilled: those of the base without texts."""
+  base = config.base
+  return als.AlsConfig(base.dim, base.sweeps, base.unobserved, base.reg, kappa=0.)
 
 
 def text_vectors(workspace, encoder, texts, name=None):

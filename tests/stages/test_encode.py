@@ -8,6 +8,7 @@ import pytest
 
 from ganrec_jax.data.ragged import group
 from ganrec_jax.encoding import pretrain, tokenizer
+from ganrec_jax.errors import ConfigError
 from ganrec_jax.stages import encode
 from ganrec_jax.stages.prepare import prepare
 
@@ -48,6 +49,30 @@ def test_a_trained_encoder_is_kept_and_trained_anew_for_other_data(trained, monk
     prepared.split, part=np.roll(prepared.split.part, 1)))
   with pytest.raises(KeyboardInterrupt, match='trained anew'):
     encode.text_encoder(space, other)
+
+
+def test_distillation_reads_warm_items_and_their_factors_only(tmp_path, monkeypatch):
+  config = worlds.config(encoder={'steps': 2, 'adapt_steps': 2, 'adapt_kind': 'distil', 'lora_rank': 2},
+                         base={'sweeps': 2})
+  space, prepared, seen = worlds.workspace_of(config, tmp_path), prepare(config), []
+
+  def stand_in(params, shape, ids, targets, *rest, **options):
+    seen.append((len(ids), targets, options))
+    return params, {}
+
+  monkeypatch.setattr(encode.distil, 'distil', stand_in)
+  encoder = encode.text_encoder(space, prepared)
+  (number, targets, options), = seen
+  assert set(encoder.summary) == {'mlm', 'adapt'} and options['rank'] == 2
+  heard = np.unique(prepared.histories.values)  # some of them have no text
+  assert number == len(targets) == (prepared.dataset.catalogue.texts[heard] != '').sum() < len(heard)
+  assert targets.shape[1] == config.base.dim and (np.abs(targets).sum(1) > 0).all()
+
+
+@pytest.mark.parametrize('field, value', [('adapt_kind', 'prompt'), ('lora_rank', -1), ('pooling', 'max')])
+def test_bad_fields_of_the_encoder_are_refused(field, value):
+  with pytest.raises(ConfigError, match=rf'encoder\.{field} is .*{value}'):
+    encode.check(worlds.config(encoder={field: value}))
 
 
 def test_stale_checkpoints_are_removed(trained):

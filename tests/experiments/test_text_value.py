@@ -1,0 +1,64 @@
+"""The kernels of the rows, and the table."""
+
+import types
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import text_value
+from ganrec_jax.models import kernels
+
+RNG = np.random.default_rng(0)
+TEXTS = RNG.normal(size=(12, 6)).astype(np.float32)
+ALIKE = np.abs(np.corrcoef(RNG.normal(size=(12, 5)))).astype(np.float32)
+WARM = np.arange(9)
+
+
+class Problem:
+  """A `Problem` of 12 items without a log."""
+  prepared = types.SimpleNamespace(warm=WARM)
+  config = types.SimpleNamespace(encoder=types.SimpleNamespace(share=.5))
+  texts, alike = TEXTS, ALIKE
+
+  def kernel(self, share):
+    z = kernels.whiten(TEXTS, WARM).apply(TEXTS)
+    return kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, ALIKE, share))
+
+
+def _kernel(row):
+  return text_value.kernel(row, Problem(), lambda: TEXTS, jax.random.key(0))
+
+
+def test_shuffling_permutes_items_and_keeps_the_spectrum():
+  both, shuffled = (np.asarray(_kernel(row)) for row in (text_value.BOTH, text_value.SHUFFLED))
+  assert np.abs(both - shuffled).max() > .1
+  np.testing.assert_allclose(np.linalg.eigvalsh(both), np.linalg.eigvalsh(shuffled), atol=1e-5)
+  np.testing.assert_allclose(np.sort(both.sum(0)), np.sort(shuffled.sum(0)), atol=1e-5)
+
+
+def test_rows_read_what_their_names_say():
+  np.testing.assert_allclose(_kernel(text_value.TERMS), np.exp(2 * (ALIKE - 1)), atol=1e-6)
+  np.testing.assert_allclose(_kernel(text_value.TUNED), _kernel(text_value.BOTH), atol=1e-6)
+  frozen, terms, both = (np.asarray(_kernel(row)) for row in (text_value.FROZEN, text_value.TERMS, text_value.BOTH))
+  np.testing.assert_allclose((frozen + terms) / 2, both, atol=1e-6)
+  assert _kernel(text_value.NOTHING) is None
+  random = np.asarray(_kernel(text_value.RANDOM))
+  off = ~np.eye(12, dtype=bool)
+  assert np.isfinite(random).all() and abs(np.corrcoef(random[off], frozen[off])[0, 1]) < .5
+
+
+def test_the_table_has_means_and_deviations():
+  row = {task: [.1, .3] for task in text_value.TASKS} | {'seconds': [1., 3.]}
+  lines = text_value.markdown({'name': 'x', 'held_out': 'valid', 'rows': {'no text': row}}).splitlines()
+  assert lines[0].startswith('| x, valid') and len({line.count('|') for line in lines}) == 1
+  assert lines[2] == '| no text | ' + ' | '.join(['0.2000 (0.1414)'] * 4) + ' | 2 |'
+
+
+def test_each_row_that_is_no_vector_of_its_own_leaves_the_tuned_encoder_alone():
+  def train():
+    raise KeyboardInterrupt('trained')
+  for row in set(text_value.ROWS) - {text_value.TUNED}:
+    text_value.kernel(row, Problem(), train, jax.random.key(0))
+  with pytest.raises(KeyboardInterrupt, match='trained'):
+    text_value.kernel(text_value.TUNED, Problem(), train, jax.random.key(0))
