@@ -3,8 +3,8 @@
     python experiments/text_value.py --dataset=lastfm --data=DIR --workdir=DIR                    the test part
     python experiments/text_value.py --dataset=lastfm --data=DIR --workdir=DIR --held_out=valid   to choose by
 
-Every row is the base model of the data set's config, fitted with another content kernel. Its hyper-parameters were
-tuned with MiniLM and TF-IDF, which favours these rows a little. The controls: 'shuffled' gives each item the whole text
+Every row is the base model of the data set's config, fitted with another content kernel, its knobs turned anew on
+validation. Its other hyper-parameters were tuned with MiniLM and TF-IDF, which favours these rows a little. The controls: 'shuffled' gives each item the whole text
 of another one (vectors and TF-IDF together), so that all that is left of the kernel is its spectrum; 'random' draws
 Gaussian vectors; 'no text' has no kernel, and its order of cold items is that of the ties. 'tuned' is MiniLM after the
 adaptation that the flags name, trained anew on every draw's training pairs. For `all` cold scores are calibrated on
@@ -22,10 +22,10 @@ from absl import app, flags, logging
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
-from experiments.peers import problem
+from experiments.peers import ours, problem
 from ganrec_jax import artifacts, pipeline
 from ganrec_jax.evaluation import ranking
-from ganrec_jax.models import blend, closed_form, kernels
+from ganrec_jax.models import blend, kernels
 from ganrec_jax.stages import encode, recommend, workspace
 
 _HERE = pathlib.Path(__file__).resolve().parent
@@ -44,13 +44,6 @@ TASKS = ('warm', 'cold', 'all', 'tail')
 BOTH, FROZEN, TERMS, TUNED = 'MiniLM + TF-IDF', 'MiniLM', 'TF-IDF', 'tuned MiniLM + TF-IDF'
 SHUFFLED, RANDOM, NOTHING = 'shuffled', 'random vectors', 'no text'
 ROWS = (TUNED, BOTH, FROZEN, TERMS, SHUFFLED, RANDOM, NOTHING)
-
-
-def fit_base(one, kernel, key):
-  """The base model of a `Problem` under a content kernel or None: (score, params)."""
-  config = recommend.closed(one.config)
-  return closed_form.score, closed_form.fit(one.prepared.histories, one.prepared.dataset.items, one.prepared.warm,
-                                            kernel, config, key)
 
 
 def kernel_of(texts, alike, warm, share):
@@ -102,9 +95,8 @@ def tuned_vectors(one, path, options):
 
 def measure(one, score, params, held_out):
   """NDCG@20 on the `TASKS` of 'valid' or 'test', cold scores calibrated on validation for `all`; float64 `[tasks]`."""
-  space = workspace.Workspace(one.config, '', tuple(jax.devices()[:1]), None)
   calibrated, _ = recommend.for_all(one.prepared, recommend.Model(score, params, {}),
-                                    recommend.Judge(space, one.prepared))
+                                    recommend.Judge(one.tasks('valid')))
   tasks, out = one.tasks(held_out), []
   for name in TASKS:
     function, model = (blend.score_calibrated, calibrated) if name == 'all' else (score, params)
@@ -134,7 +126,7 @@ def run(name, rows, draws, held_out, options, load, workdir):
         began, key = time.perf_counter(), jax.random.fold_in(jax.random.key(one.config.seed), draw)
         path = str(workdir / f'{name}-{draw}-tuned')
         found = kernel(row, one, lambda: tuned_vectors(one, path, options), key)
-        score, params = fit_base(one, found, key)
+        score, params = ours.fit_kernel(one, found, key)
         return {'ndcg': measure(one, score, params, held_out), 'seconds': np.array(time.perf_counter() - began)}
 
       made_by = artifacts.digest(pipeline.revision(), hashes[-1], one.config.to_dict(), row, draw, held_out,

@@ -20,7 +20,7 @@ def test_whitening_agrees_with_the_singular_value_decomposition(dim, directions)
   _, singular, axes = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
   rank = min(directions, len(rows) - 1, dim)
   sd = singular[:rank] / np.sqrt(len(rows))
-  expected = (vectors - rows.mean(0)) @ axes[:rank].T / (sd + .001 * sd[0]) ** .5
+  expected = (vectors - rows.mean(0)) @ axes[:rank].T / (sd + .001 * sd[0]) ** .25
   expected /= np.linalg.norm(expected, axis=1, keepdims=True)
   found = kernels.whiten(vectors, warm, directions).apply(vectors)
   assert found.shape == (25, rank)
@@ -45,8 +45,8 @@ def test_items_without_text_are_unrelated_to_all():
   z = kernels.whiten(vectors, np.arange(7)).apply(vectors)
   np.testing.assert_array_equal(z[jnp.array([3, 7])], np.zeros((2, 4)))
   kernel = kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, np.zeros((9, 9))))
-  np.testing.assert_allclose(kernel[3, 7], np.exp(-2), rtol=1e-6)
-  np.testing.assert_allclose(kernel[3, 1], np.exp(-2), rtol=1e-6)
+  np.testing.assert_allclose(kernel[3, 7], (np.exp(-2) + np.exp(-1)) / 2, rtol=1e-6)
+  np.testing.assert_allclose(kernel[3, 1], (np.exp(-2) + np.exp(-1)) / 2, rtol=1e-6)
   np.testing.assert_array_equal(jnp.diag(kernel), np.ones(9))
   assert np.linalg.eigvalsh(np.asarray(kernel, np.float64)).min() > 0
 
@@ -55,7 +55,7 @@ def test_the_kernel_is_the_mean_of_two_rbf_kernels():
   rng = np.random.default_rng(1)
   z, t = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in rng.normal(size=(2, 6, 3)))
   distances = [((rows[:, None] - rows) ** 2).sum(-1) for rows in (z, t)]
-  expected = np.exp(-distances[0]) / 2 + np.exp(-distances[1]) / 2
+  expected = np.exp(-distances[0]) / 2 + np.exp(-distances[1] / 2) / 2
   np.testing.assert_allclose(kernels.content_kernel(z @ z.T, t @ t.T), expected, rtol=1e-5)
 
 
