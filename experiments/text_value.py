@@ -4,11 +4,12 @@
     python experiments/text_value.py --dataset=lastfm --data=DIR --workdir=DIR --held_out=valid   to choose by
 
 Every row is the base model of the data set's config, fitted with another content kernel, its knobs turned anew on
-validation. Its other hyper-parameters were tuned with MiniLM and TF-IDF, which favours these rows a little. The controls: 'shuffled' gives each item the whole text
-of another one (vectors and TF-IDF together), so that all that is left of the kernel is its spectrum; 'random' draws
-Gaussian vectors; 'no text' has no kernel, and its order of cold items is that of the ties. 'tuned' is MiniLM after the
-adaptation that the flags name, trained anew on every draw's training pairs. For `all` cold scores are calibrated on
-validation. What is done is kept in the work directory. Test leaves `text_value.NAME.json` beside this file.
+validation. Its other hyper-parameters were tuned with MiniLM and TF-IDF, which favours these rows a little. The
+controls: 'shuffled' gives each item the whole text of another one (vectors and TF-IDF together), so that all that is
+left of the kernel is its spectrum; 'random' draws Gaussian vectors; 'no text' has no kernel, and its order of cold
+items is that of the ties. 'tuned' is MiniLM after the adaptation that the flags name, trained anew on every draw's
+training pairs. For `all` cold scores are calibrated on validation. What is done is kept in the work directory. Test
+leaves `text_value.NAME.json` beside this file.
 """
 
 import contextlib
