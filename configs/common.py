@@ -128,13 +128,13 @@ def base():
   # Steps of the masked-language-model training of a 'trained' BERT.
   config.encoder.steps = 400
   # Steps of the adaptation to the task; 0 leaves the encoder frozen.
-  config.encoder.adapt_steps = 0
+  config.encoder.adapt_steps = 60
   # How it is adapted: 'contrastive' on items that share listeners, or 'distil', so that vectors predict item factors.
-  config.encoder.adapt_kind = 'contrastive'
+  config.encoder.adapt_kind = 'distil'
   # Rank of the adapters that are trained in place of the weights (LoRA; needs a higher rate, such as 1e-3); 0 is full.
-  config.encoder.lora_rank = 0
+  config.encoder.lora_rank = 8
   # Peak learning rate of the adaptation.
-  config.encoder.adapt_rate = 5e-5
+  config.encoder.adapt_rate = 2e-3
   # One vector a text: 'mean' of the token vectors, 'cls', the first one, or 'last' (GPT-2).
   config.encoder.pooling = 'mean'
   # Number format of the encoder's computation: 'float32' or 'bfloat16' (accelerators).
@@ -270,7 +270,8 @@ def base():
 def sample(config, domain):
   """The embedded sample world of a domain, with a small BERT trained on its texts."""
   config.world.domain = domain
-  config.encoder.update(kind='trained', adapt_steps=200, adapt_rate=1e-3, share=.2)
+  config.encoder.update(kind='trained', adapt_kind='contrastive', adapt_steps=200, adapt_rate=1e-3, lora_rank=0,
+                        share=.2)
 
 
 def testing(config):

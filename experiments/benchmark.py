@@ -20,6 +20,7 @@ Everything done is kept in the work directory under a hash of peer, options, the
 run that was killed goes on where it was. It leaves `benchmark.NAME.json` and `frontier.NAME.png` beside this file.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -30,7 +31,6 @@ import time
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 import jax
-from absl import app, flags
 from tqdm import tqdm
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
@@ -41,15 +41,6 @@ from experiments.peers import classic, content, factors, neural, ours, problem
 from ganrec_jax import artifacts, pipeline
 
 _HERE = pathlib.Path(__file__).resolve().parent
-_DATASET = flags.DEFINE_enum('dataset', None, list(problem.SETS), 'The data set.')
-_DATA = flags.DEFINE_string('data', 'data', 'Folder with the data sets and their splits.')
-_WORKDIR = flags.DEFINE_string('workdir', 'runs/benchmark', 'Where trials are kept.')
-_PEERS = flags.DEFINE_list('peers', None, 'Names of peers; all where not given.')
-_TRIALS = flags.DEFINE_integer('trials', 12, 'Trials of each peer.', lower_bound=1)
-_DRAWS = flags.DEFINE_integer('draws', 5, 'Draws.', lower_bound=1, upper_bound=5)
-_OUT = flags.DEFINE_string('out', str(_HERE), 'Folder for results and pictures.')
-_MARKDOWN = flags.DEFINE_bool('markdown', False, 'Prints the results that are there as one Markdown table.')
-
 PEERS = (
   Peer('popularity', classic.popularity, classic.POPULARITY, cold=False),
   Peer('item-kNN', classic.item_knn, classic.ITEM_KNN, cold=False),
@@ -136,21 +127,37 @@ def run(load, peers, number, draws, workdir):
     'frontier': {'gammas': frontier.GAMMAS, 'curves': curves}}
 
 
-def main(_):
-  out = pathlib.Path(_OUT.value)
-  if _MARKDOWN.value:
+def _options():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--dataset', choices=list(problem.SETS), help='The data set.')
+  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
+  parser.add_argument('--workdir', default='runs/benchmark', help='Where trials are kept.')
+  parser.add_argument('--peers', help='Names of peers, separated by commas; all where not given.')
+  parser.add_argument('--trials', type=int, default=12, help='Trials of each peer.')
+  parser.add_argument('--draws', type=int, default=5, choices=range(1, 6), help='Draws.')
+  parser.add_argument('--out', default=str(_HERE), help='Folder for results and pictures.')
+  parser.add_argument('--markdown', action='store_true', help='Prints the results that are there as a Markdown table.')
+  options, names = parser.parse_args(), [peer.name for peer in PEERS]
+  options.peers = names if options.peers is None else options.peers.split(',')
+  if not options.markdown and options.dataset is None:
+    parser.error(f'--dataset is missing; allowed are {", ".join(problem.SETS)}')
+  if set(options.peers) - set(names):
+    parser.error(f'--peers has {", ".join(sorted(set(options.peers) - set(names)))}; allowed are {", ".join(names)}')
+  if options.trials < 1:
+    parser.error(f'--trials is {options.trials}; allowed are whole numbers from 1 on')
+  return options
+
+
+def main():
+  """Runs what the command line asks for."""
+  options = _options()
+  out, workdir, name = pathlib.Path(options.out), pathlib.Path(options.workdir), options.dataset
+  if options.markdown:
     print(summary.markdown([artifacts.read_json(path) for path in sorted(out.glob('benchmark.*.json'))]))
     return
-  if _DATASET.value is None:
-    raise app.UsageError(f'--dataset is needed; allowed are {", ".join(problem.SETS)}')
-  name, names = _DATASET.value, [peer.name for peer in PEERS]
-  unknown = set(_PEERS.value or ()) - set(names)
-  if unknown:
-    raise app.UsageError(f'--peers has {", ".join(sorted(unknown))}; allowed are {", ".join(names)}')
-  workdir = pathlib.Path(_WORKDIR.value)
-  result = run(lambda draw: problem.load(name, draw, _DATA.value, str(workdir / 'problems')),
-               [peer for peer in PEERS if _PEERS.value is None or peer.name in _PEERS.value], _TRIALS.value,
-               _DRAWS.value, str(workdir / name))
+  result = run(lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')),
+               [peer for peer in PEERS if peer.name in options.peers], options.trials, options.draws,
+               str(workdir / name))
   artifacts.write_json(out / f'benchmark.{name}.json', result)
   frontier.draw(out / f'frontier.{name}.png', result['frontier']['curves'], ('ours', summary.BLEND),
                 f'{name}: taking popularity out of the scores')
@@ -158,4 +165,4 @@ def main(_):
 
 
 if __name__ == '__main__':
-  app.run(main)
+  main()

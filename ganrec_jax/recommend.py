@@ -80,10 +80,10 @@ def for_item(space, prepared, encoder, base, words, k):
   more = Catalogue(np.append(catalogue.ids, '\0new'), np.append(catalogue.titles, words),
                    np.append(catalogue.texts, words),
                    (*catalogue.phrases, tuple(w.strip() for w in words.rpartition(':')[2].split(',') if w.strip())))
-  texts = None if encoder is None else np.concatenate([
-    encode.text_vectors(space, encoder, catalogue.texts, 'encode.npz'), encode.text_vectors(space, encoder, [words])])
   ready = None if catalogue.vectors is None else np.pad(catalogue.vectors, ((0, 1), (0, 0)))
-  kernel = np.asarray(encode.content_kernel(space, more, warm, encode.beside(texts, ready, warm)))
+  known, new = encode.readings(space, encoder, catalogue.texts, 'encode'), encode.readings(space, encoder, [words])
+  read = [np.concatenate(pair) for pair in zip(known, new, strict=True)] or [None]
+  kernel = np.asarray(encode.content_kernel(space, more, warm, [encode.beside(one, ready, warm) for one in read]))
   if not len(text.transform(text.fit_vocabulary(more.phrases, more.texts, warm), more.phrases[-1:],
                             more.texts[-1:]).values) and space.config.encoder.kind != 'pretrained':
     raise UserError(f'--item_text {words!r}: none of its words or phrases occurs in the catalogue')

@@ -7,9 +7,9 @@ SPACE = {}
 
 
 def fit(problem, options, key):
-  """The closed form of the data set's config with the content kernel."""
+  """The closed form of the data set's config with the content kernel of the config's encoder."""
   del options
-  return fit_kernel(problem, problem.kernel(problem.config.encoder.share), key)
+  return fit_kernel(problem, problem.own_kernel(), key)
 
 
 def fit_kernel(problem, kernel, key):

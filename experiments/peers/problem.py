@@ -38,6 +38,7 @@ class Problem:
     whitened: float32 `[items, 128]`, whitened and of length 1.
     terms: `Ragged` over items, TF-IDF rows of length 1 (attribute phrases and their words, else 1- and 2-grams).
     num_terms: columns of the TF-IDF rows.
+    workdir: where vectors and adapted encoders are kept.
   """
   name: str
   draw: int
@@ -47,6 +48,7 @@ class Problem:
   whitened: np.ndarray
   terms: Ragged
   num_terms: int
+  workdir: str
 
   @functools.cached_property
   def warm(self):
@@ -62,6 +64,11 @@ class Problem:
     """The content kernel float32 `[items, items]`, `share` of it from the text vectors."""
     z = self.whitened
     return kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, self.alike, share))
+
+  def own_kernel(self):
+    """The content kernel of the config's own encoder, which may be adapted to the training pairs; for ours alone."""
+    space = workspace.make(self.config, self.workdir)
+    return encode.content(space, self.prepared, encode.text_encoder(space, self.prepared)).kernel
 
   def tasks(self, held_out):
     """The tasks of 'valid' or 'test', name -> `Task`."""
@@ -90,10 +97,11 @@ def load(name, draw, data, workdir):
     config.encoder.kind = 'pretrained'
   prepared = prepare.prepare(config)
   # The texts are the same in all draws, though not the order of the items: the vectors' key tells.
-  space = workspace.make(config, os.path.join(workdir, f'{name}-{draw}'))
-  catalogue = prepared.dataset.catalogue
-  texts = encode.text_vectors(space, encode.text_encoder(space, prepared), catalogue.texts, 'encode.npz')
+  path, frozen = os.path.join(workdir, f'{name}-{draw}'), config.copy_and_resolve_references().unlock()
+  frozen.encoder.adapt_steps = 0
+  space, catalogue = workspace.make(frozen, path), prepared.dataset.catalogue
+  texts = encode.text_vectors(space, encode.text_encoder(space, prepared), catalogue.texts, 'encode.frozen.npz')
   texts = np.where((np.asarray(catalogue.texts) != '')[:, None], texts, 0)
   terms, num_terms = text.tfidf(catalogue.phrases, catalogue.texts, prepared.warm)
   whitened = np.asarray(kernels.whiten(texts, prepared.warm).apply(texts))
-  return Problem(name, draw, config, prepared, texts, whitened, terms, num_terms)
+  return Problem(name, draw, config, prepared, texts, whitened, terms, num_terms, path)

@@ -36,11 +36,13 @@ class TextEncoder:
     shape: its `BertConfig` or `GptConfig`.
     words: its tokenizer.
     summary: how its training went, by stage; empty where there was none.
+    before: its parameters before the adaptation where it was pretrained; None where it was not, or is not adapted.
   """
   params: dict
   shape: bert.BertConfig | gpt.GptConfig
   words: tokenizers.Tokenizer
   summary: dict
+  before: dict | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +115,7 @@ def text_encoder(workspace, prepared):
   params = {name: jnp.asarray(value) for name, value in arrays.items() if '/' in name}
   return TextEncoder(flax.traverse_util.unflatten_dict(params, sep='/'),
                      encoders.from_json(str(arrays['shape'])), tokenizer.from_json(str(arrays['words'])),
-                     json.loads(str(arrays['summary'])))
+                     json.loads(str(arrays['summary'])), None if encoder is None else encoder.params)
 
 
 def _train(workspace, prepared, encoder, key):
@@ -175,12 +177,25 @@ def text_vectors(workspace, encoder, texts, name=None):
   return artifacts.cached(workspace.artifact(name), key, compute)[0]['vectors']
 
 
+def readings(workspace, encoder, texts, name=None):
+  """The vectors of any texts as an encoder reads them, and as it did before it was adapted: a list of `[texts, dim]`.
+
+  Without an encoder the list is empty. Half the kernel is left to a pretrained encoder as it was, since what it knows
+  of the world helps with items unlike the known ones.
+  """
+  found = [] if encoder is None else [text_vectors(workspace, encoder, texts, name and f'{name}.npz')]
+  if encoder is not None and encoder.before is not None:
+    before = dataclasses.replace(encoder, params=encoder.before, before=None)
+    found.append(text_vectors(workspace, before, texts, name and f'{name}_before.npz'))
+  return found
+
+
 def content(workspace, prepared, encoder):
   """What the texts say of items and users; whitening and vocabulary are fitted on warm items only."""
   catalogue, warm, histories = prepared.dataset.catalogue, prepared.warm, prepared.histories
-  texts = None if encoder is None else text_vectors(workspace, encoder, catalogue.texts, 'encode.npz')
-  found = beside(texts, catalogue.vectors, warm)
-  kernel = content_kernel(workspace, catalogue, warm, found)
+  read = readings(workspace, encoder, catalogue.texts, 'encode') or [None]
+  read = [beside(texts, catalogue.vectors, warm) for texts in read]
+  kernel, found = content_kernel(workspace, catalogue, warm, read), read[0]
   if found is None:
     rows = np.asarray(kernel[:, warm]) @ np.asarray(jax.random.normal(
       workspace.key('projection'), (len(warm), min(_PROJECTIONS, len(warm)))))
@@ -221,14 +236,23 @@ def beside(texts, ready, warm):
   return np.where((there[0] | there[1])[:, None], np.concatenate(halves, 1), 0).astype(np.float32)
 
 
-def content_kernel(workspace, catalogue, warm, found):
-  """The content kernel float32 `[items, items]` from phrases and the text vectors `found [items, dim]` or None."""
+def content_kernel(workspace, catalogue, warm, read):
+  """The content kernel float32 `[items, items]` from phrases and text vectors, the mean over all that were `read`.
+
+  Args:
+    workspace, catalogue: the surroundings and the items.
+    warm: int `[m]`, the items that whitening and vocabulary are fitted on.
+    read: a list of float32 `[items, dim]`, or of None where there are no vectors.
+  """
   terms, num_terms = text.tfidf(catalogue.phrases, catalogue.texts, warm)
   alike = text.similarities(terms, terms, num_terms)
-  if found is None:
-    return kernels.with_unit_diagonal(kernels.content_kernel(alike, alike))
-  z = kernels.whiten(found, warm).apply(found)
-  return kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, alike, workspace.config.encoder.share))
+  if read[0] is None:
+    return kernels.with_unit_diagonal(kernels.content_kernel(alike, alike, 0.))
+  total = 0.
+  for found in read:
+    z = kernels.whiten(found, warm).apply(found)
+    total += kernels.content_kernel(z @ z.T, alike, workspace.config.encoder.share)
+  return kernels.with_unit_diagonal(total / len(read))
 
 
 _attention = jax.jit(vectors.user_attention)

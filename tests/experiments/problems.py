@@ -23,4 +23,4 @@ def small(draw=0, users=60, items=40):
   rng = np.random.default_rng(0)
   texts = (text.dense(terms, num_terms) @ rng.normal(size=(num_terms, 24))).astype(np.float32)
   whitened = np.asarray(kernels.whiten(texts, prepared.warm).apply(texts))
-  return Problem('small', draw, config, prepared, texts, whitened, terms, num_terms)
+  return Problem('small', draw, config, prepared, texts, whitened, terms, num_terms, '')

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+import jax
 import numpy as np
 import pytest
 
@@ -121,3 +122,14 @@ def test_ready_vectors_stand_beside_texts():
   np.testing.assert_allclose(found, [[.6, .8, 0, 1, 0], [.6, .8, 0, 1, 0], [0, 1, 1, 0, 0], [0] * 5], atol=1e-6)
   assert encode.beside(None, ready, warm) is ready and encode.beside(texts, None, warm) is texts
   assert encode.beside(None, None, warm) is None
+
+
+def test_half_of_an_adapted_encoders_kernel_is_the_encoder_as_it_was(trained):
+  space, prepared, after = trained
+  before = dataclasses.replace(after, params=jax.tree.map(lambda x: x * 1.5, after.params))
+  both = dataclasses.replace(after, before=before.params)
+  kernels = [np.asarray(encode.content(space, prepared, encoder).kernel) for encoder in (after, before, both)]
+  assert np.abs(kernels[0] - kernels[1]).max() > 1e-3
+  np.testing.assert_allclose(kernels[2], (kernels[0] + kernels[1]) / 2, atol=1e-5)
+  found = encode.content(space, prepared, both)
+  np.testing.assert_array_equal(found.texts, encode.content(space, prepared, after).texts)
