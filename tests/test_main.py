@@ -166,11 +166,11 @@ def test_an_unfinished_run_trains_nothing_anew(finished, tmp_path):
 
 def test_a_damaged_artifact_is_named_and_made_again(finished, tmp_path):
   workdir = shutil.copytree(finished[0], tmp_path / 'work')
-  path = workdir / 'artifacts/base.npz'
+  path = workdir / 'artifacts/base.dense.npz'
   path.write_bytes(path.read_bytes()[:-100])
   (workdir / 'artifacts/done.json').unlink()
   done = command(TESTING, f'--workdir={workdir}')
-  assert done.returncode == 0 and 'base.npz: damaged' in done.stderr
+  assert done.returncode == 0 and 'base.dense.npz: damaged' in done.stderr
   assert results(workdir) == results(finished[0])
 
 

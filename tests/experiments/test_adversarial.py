@@ -3,9 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments.peers import adversarial, training
 from tests.experiments import planted
+
+# Networks are trained here, if small ones.
+pytestmark = pytest.mark.slow
 
 
 def test_the_losses_are_those_of_the_formulas():

@@ -8,6 +8,9 @@ import pytest
 from experiments.peers import autoencoders, training
 from tests.experiments import planted
 
+# Networks are trained here, if small ones.
+pytestmark = pytest.mark.slow
+
 
 def test_the_elbo_is_that_of_the_formula():
   random = np.random.default_rng(0)

@@ -8,6 +8,9 @@ import pytest
 from experiments.peers import cold, training
 from tests.experiments import planted
 
+# Networks are trained here, if small ones.
+pytestmark = pytest.mark.slow
+
 
 def test_clcrecs_loss_is_that_of_each_anchor_alone():
   random = np.random.default_rng(0)

@@ -8,6 +8,9 @@ import pytest
 from experiments.peers import graph, training
 from tests.experiments import planted
 
+# Networks are trained here, if small ones.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize('layers', [0, 1, 3])
 def test_propagation_is_the_mean_of_powers_of_the_normalised_adjacency(layers):

@@ -8,6 +8,9 @@ import pytest
 from experiments.peers import sequential, training
 from tests.experiments import planted
 
+# Networks are trained here, if small ones.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def made():
