@@ -14,24 +14,21 @@ the work directory. Test leaves `text_value.NAME.json` beside this file.
 
 import argparse
 import contextlib
+import functools
 import pathlib
 import sys
-import time
 
 import jax
 import numpy as np
-from absl import logging
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
+from experiments.bench import rows
 from experiments.peers import ours, problem
-from ganrec_jax import artifacts, pipeline
-from ganrec_jax.evaluation import ranking
-from ganrec_jax.models import blend, kernels
-from ganrec_jax.stages import encode, recommend
+from ganrec_jax import artifacts
+from ganrec_jax.models import kernels
 
 _HERE = pathlib.Path(__file__).resolve().parent
-TASKS = ('warm', 'cold', 'all', 'tail')
 BOTH, FROZEN, TERMS, TUNED = 'MiniLM + TF-IDF', 'MiniLM', 'TF-IDF', 'tuned MiniLM + TF-IDF'
 SHUFFLED, RANDOM, NOTHING = 'shuffled', 'random vectors', 'no text'
 ROWS = (TUNED, BOTH, FROZEN, TERMS, SHUFFLED, RANDOM, NOTHING)
@@ -64,61 +61,9 @@ def kernel(row, one, key):
   return found
 
 
-def measure(one, score, params, held_out):
-  """NDCG@20 on the `TASKS` of 'valid' or 'test', cold scores calibrated on validation for `all`; float64 `[tasks]`."""
-  calibrated, _ = recommend.for_all(one.prepared, recommend.Model(score, params, {}),
-                                    recommend.Judge(one.tasks('valid')))
-  tasks, out = one.tasks(held_out), []
-  for name in TASKS:
-    function, model = (blend.score_calibrated, calibrated) if name == 'all' else (score, params)
-    lists, _ = ranking.top_k(function, model, tasks[name], k=20)
-    out.append(ranking.metrics_per_user(lists, tasks[name].targets)['ndcg@20'].mean())
-  return np.array(out)
-
-
-def run(name, rows, draws, held_out, load, workdir):
-  """All rows on all draws, as a dict for JSON.
-
-  Args:
-    name: of the data set.
-    rows: of `ROWS`.
-    draws: how many.
-    held_out: 'valid' or 'test'.
-    load: `load(draw) -> Problem`.
-    workdir: where results are kept, a path.
-  """
-  start, values, hashes = time.perf_counter(), {row: [] for row in rows}, []
-  for draw in range(draws):
-    one = load(draw)
-    hashes.append(artifacts.digest(one.prepared.sha256(), encode.sha256(one.texts)))
-    for row in rows:
-      def compute(one=one, row=row, draw=draw):
-        began, key = time.perf_counter(), jax.random.fold_in(jax.random.key(one.config.seed), draw)
-        score, params = ours.fit_kernel(one, kernel(row, one, key), key)
-        return {'ndcg': measure(one, score, params, held_out), 'seconds': np.array(time.perf_counter() - began)}
-
-      made_by = artifacts.digest(pipeline.revision(), hashes[-1], one.config.to_dict(), row, draw, held_out)
-      file = workdir / f'{name}-{draw}' / f'{held_out}.{row.replace(" ", "_")}.npz'
-      arrays, _ = artifacts.cached(str(file), made_by, compute)
-      values[row].append([*arrays['ndcg'].tolist(), float(arrays['seconds'])])
-      logging.info('%s, draw %d, %s: %s', name, draw, row, dict(zip(TASKS, arrays['ndcg'].round(4), strict=True)))
-  return {
-    'name': name, 'held_out': held_out, 'config_sha256': artifacts.digest(one.config.to_dict()),
-    'data_sha256': hashes, 'git_revision': pipeline.revision(), 'seeds': list(range(draws)),
-    'device': jax.devices()[0].device_kind, 'jax': jax.__version__, 'wall_seconds': time.perf_counter() - start,
-    'rows': {row: {task: [one[place] for one in found] for place, task in enumerate((*TASKS, 'seconds'))}
-             for row, found in values.items()}}
-
-
-def markdown(result):
-  """The results as a Markdown table: mean and, over several draws, standard deviation."""
-  lines = [f'| {result["name"]}, {result["held_out"]}, NDCG@20 | ' + ' | '.join(TASKS) + ' | seconds |',
-           '|---|' + '---|' * (len(TASKS) + 1)]
-  for row, found in result['rows'].items():
-    cells = [f'{np.mean(found[task]):.4f}' + (f' ({np.std(found[task], ddof=1):.4f})' if len(found[task]) > 1 else '')
-             for task in TASKS]
-    lines.append(f'| {row} | ' + ' | '.join(cells) + f' | {np.mean(found["seconds"]):.0f} |')
-  return '\n'.join(lines)
+def fit(row, one, key):
+  """The base model with the kernel of a row: (score, params)."""
+  return ours.fit_kernel(one, kernel(row, one, key), key)
 
 
 def _options():
@@ -136,11 +81,11 @@ def main():
   """Runs what the command line asks for."""
   options = _options()
   name, workdir = options.dataset, pathlib.Path(options.workdir)
-  result = run(name, options.rows, options.draws, options.held_out,
-               lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')), workdir)
+  result = rows.run(name, {row: functools.partial(fit, row) for row in options.rows}, options.draws, options.held_out,
+                    lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')), workdir)
   if options.held_out == 'test':
     artifacts.write_json(_HERE / f'text_value.{name}.json', result)
-  print(markdown(result))
+  print(rows.markdown(result))
 
 
 if __name__ == '__main__':

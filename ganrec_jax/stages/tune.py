@@ -64,7 +64,7 @@ def value(judge, params):
   return found + (judge(closed_form.score, params, 'cold') if 'cold' in judge.tasks else 0.)
 
 
-def search(judge, base):
+def search(judge, base, held=()):
   """The `Knobs` that validation likes best, from those that `base` has.
 
   One knob after the other, twice: those of warm items by NDCG@20 of the task warm plus a fifth of that of tail, then
@@ -73,12 +73,16 @@ def search(judge, base):
   Args:
     judge: `recommend.Judge`, on validation.
     base: `ClosedFormParams`.
+    held: names of knobs that are not turned.
   """
+  def free(grid):
+    return {name: values for name, values in grid.items() if name not in held}
+
   knobs = _knobs(base.knobs)
   if 'warm' in judge.tasks:
-    knobs = _climb(knobs, WARM, lambda knobs: _of_warm(judge, base.turned(knobs)))
+    knobs = _climb(knobs, free(WARM), lambda knobs: _of_warm(judge, base.turned(knobs)))
   if 'cold' in judge.tasks:
-    knobs = _climb(knobs, COLD, lambda knobs: judge(closed_form.score, base.turned(knobs), 'cold'))
+    knobs = _climb(knobs, free(COLD), lambda knobs: judge(closed_form.score, base.turned(knobs), 'cold'))
   return knobs
 
 

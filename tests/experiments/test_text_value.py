@@ -48,10 +48,3 @@ def test_rows_read_what_their_names_say():
   random = np.asarray(_kernel(text_value.RANDOM))
   off = ~np.eye(12, dtype=bool)
   assert np.isfinite(random).all() and abs(np.corrcoef(random[off], frozen[off])[0, 1]) < .5
-
-
-def test_the_table_has_means_and_deviations():
-  row = {task: [.1, .3] for task in text_value.TASKS} | {'seconds': [1., 3.]}
-  lines = text_value.markdown({'name': 'x', 'held_out': 'valid', 'rows': {'no text': row}}).splitlines()
-  assert lines[0].startswith('| x, valid') and len({line.count('|') for line in lines}) == 1
-  assert lines[2] == '| no text | ' + ' | '.join(['0.2000 (0.1414)'] * 4) + ' | 2 |'
