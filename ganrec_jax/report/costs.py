@@ -26,6 +26,7 @@ _PASSES = {'none': 1., 'gradient': 2., 'r1': 2., 'r1_r2': 3.}  # a step of D, wi
 _START = 5.
 _COMPILE = {'none': 2., 'pretrained': 6., 'trained': 12., 'adapt': 5., 'base': 6., 'gan': 10., 'penalty': 5., 'row': 6.,
             'evaluation': 5., 'network': 15.}
+_TURNS = 60  # rankings of one task while knobs are turned
 # Bytes that do not: libraries, compiled programs, weights.
 _LIBRARIES, _PROGRAMS, _PRETRAINED = 1.5 * GIB, .5 * GIB, .6 * GIB
 # Matrices of items times items, 4 bytes an entry, that are there at once while the closed form is fitted beside the
@@ -135,7 +136,10 @@ def _encode(size, config):
     work += encoder.steps * 64 * size.tokens * 3 * (token + 2 * .15 * shape.dim * shape.vocab_size) / speed
   if encoder.adapt_steps:
     fixed += _COMPILE['adapt']
-    work += encoder.adapt_steps * 2 * 64 * size.tokens * 3 * token / speed
+    reads = 2 if encoder.adapt_kind == 'contrastive' else 1  # a pair of items, or one
+    work += encoder.adapt_steps * reads * 64 * size.tokens * 3 * token / speed
+    if encoder.kind == 'pretrained':  # the texts are read by the encoder as it was, too
+      work += token * size.tokens * size.items / speed
   return fixed, work
 
 
@@ -154,17 +158,19 @@ def _adversarial(config, rows):
 def _closed_form(size, config, rows):
   """Likewise for the closed form: without generated data, and for each row at each weight and once more."""
   base, weights = config.base, len(config.expand.weights)
-  solves = 2.4 * size.warm ** 3 + 5. * size.items ** 3 + 2. * size.users * size.items ** 2
+  solves = 10. * size.warm ** 3 + 2. * size.users * size.items ** 2
   sweep = (4. * size.pairs * base.dim ** 2 + (size.users + size.warm) * base.dim ** 3 / 2)
   sweep += 2. * size.warm ** 2 * base.dim * _SMALL / _SOLVE
   one = solves / _SOLVE + base.sweeps * sweep / _SMALL
-  return _COMPILE['base'] + rows * _COMPILE['row'], one * (1 + rows * (weights + 1))
+  regimes = 2 if base.regime == 'auto' else 1
+  return _COMPILE['base'] + rows * _COMPILE['row'], one * (regimes + rows * (weights + 1))
 
 
 def _evaluate(size, config, rows):
-  """Likewise for full ranking: on validation for each weight, on test once a row."""
+  """Likewise for full ranking: on validation for each turn of a knob and each weight, on test once a row."""
   ranked = 2. * size.users * size.items ** 2 * size.tasks / _SOLVE
-  return _COMPILE['evaluation'], ranked * (2 + rows * (len(config.expand.weights) + 2))
+  turns = _TURNS / max(size.tasks, 1) * config.base.turn_knobs * (2 if config.base.regime == 'auto' else 1)
+  return _COMPILE['evaluation'], ranked * (2 + turns + rows * (len(config.expand.weights) + 2))
 
 
 def _network(size, config, rows):
