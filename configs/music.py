@@ -9,8 +9,8 @@
 `lastfm` reads hetrec2011-lastfm-2k.zip (Cantador, Brusilovsky, Kuflik 2011; research use), `lastfm1k`
 lastfm-dataset-1K.tar.gz (Celma 2010; non-commercial use).
 
-NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: sample warm .239, cold .268 in 2 minutes; Last.fm
-on the frozen split `lastfm` warm .294, cold .426 in 2.5 minutes, over the five frozen draws .01 and .03 more or less.
+NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: sample warm .238, cold .275 in 2 to 3 minutes.
+Last.fm over the five frozen draws: README.
 """
 
 import os

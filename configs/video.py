@@ -9,8 +9,8 @@ Likewise `movielens_1m` and `movielens_32m`. They read ml-latest-small.zip, ml-1
 2015; research use), from the folder or, with a network, from GroupLens.
 
 NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: sample warm .187 (popularity .087), cold .237 (a
-random order .110), in 2 to 3 minutes; `movielens_small` on the frozen split `movielens` warm .253, cold .334, in 3
-minutes of processor time and 2.7 GiB; cold moves by .03 from draw to draw.
+random order .110), in 2 to 3 minutes; `movielens_small` over the five frozen draws
+warm .264, cold .337, all .245, tail .032; cold moves by .04 from draw to draw.
 """
 
 import os
