@@ -34,19 +34,14 @@ SHUFFLED, RANDOM, NOTHING = 'shuffled', 'random vectors', 'no text'
 ROWS = (TUNED, BOTH, FROZEN, TERMS, SHUFFLED, RANDOM, NOTHING)
 
 
-def kernel_of(texts, alike, warm, share):
-  """The content kernel of text vectors `[items, dim]`, whitened on the warm items, and TF-IDF cosines `alike`."""
-  z = kernels.whiten(texts, warm).apply(texts)
-  return kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, alike, share))
-
-
 def kernel(row, one, key):
   """The content kernel of a row of `ROWS` on a `Problem`, float32 `[items, items]`; None for 'no text'."""
   warm, share = one.prepared.warm, one.config.encoder.share
   if row == NOTHING:
     return None
   if row == RANDOM:
-    return kernel_of(np.asarray(jax.random.normal(key, one.texts.shape)), one.alike, warm, 1.)
+    vectors = np.asarray(jax.random.normal(key, one.texts.shape))
+    return problem.kernel_of(kernels.whiten(vectors, warm).apply(vectors), one.alike, 1.)
   if row == TERMS:
     return one.kernel(0.)
   if row == FROZEN:

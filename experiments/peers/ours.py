@@ -27,7 +27,7 @@ def fit_kernel(problem, kernel, key, fields=None, held=None):
   config, judge = problem.config.copy_and_resolve_references().unlock(), recommend.Judge(problem.tasks('valid'))
   config.base.update(fields or {})
   found = []
-  for regime in ('dense', 'sparse') if config.base.regime == 'auto' else (config.base.regime,):
+  for regime in recommend.regimes(config):
     options = recommend.closed(config, regime)
     flat = {'item_reg': options.item_reg, 'kernel_weight': options.kernel_weight, **dataclasses.asdict(options.factors),
             **dataclasses.asdict(options.knobs), **(fields or {}), **(held or {})}

@@ -62,8 +62,7 @@ class Problem:
 
   def kernel(self, share=.5):
     """The content kernel float32 `[items, items]`, `share` of it from the text vectors."""
-    z = self.whitened
-    return kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, self.alike, share))
+    return kernel_of(self.whitened, self.alike, share)
 
   def own_kernel(self):
     """The content kernel of the config's own encoder, which may be adapted to the training pairs; for ours alone."""
@@ -73,6 +72,11 @@ class Problem:
   def tasks(self, held_out):
     """The tasks of 'valid' or 'test', name -> `Task`."""
     return make_tasks(self.prepared.dataset, self.prepared.split, 0, held_out)
+
+
+def kernel_of(whitened, alike, share):
+  """The content kernel float32 `[items, items]` of whitened vectors `[items, dim]` and TF-IDF cosines `alike`."""
+  return kernels.with_unit_diagonal(kernels.content_kernel(whitened @ whitened.T, alike, share))
 
 
 def load(name, draw, data, workdir):

@@ -52,6 +52,11 @@ def network(config):
   return RecommenderConfig(**options)
 
 
+def regimes(config):
+  """The names of the regimes that validation chooses from."""
+  return ('dense', 'sparse') if config.base.regime == 'auto' else (config.base.regime,)
+
+
 def closed(config, regime=None):
   """The `ClosedFormConfig` of a regime, of the config's own where none is given; of 'auto' the dense one.
 

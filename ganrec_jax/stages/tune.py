@@ -31,9 +31,8 @@ def fit(workspace, prepared, content, judge):
   Returns:
     (`ClosedFormParams`, its hash, {'regime': name, 'value': of each regime, 'knobs': ...} for the results).
   """
-  base = workspace.config.base
   found = {regime: _turned(workspace, judge, *recommend.fit_base(workspace, prepared, content, regime))
-           for regime in (('dense', 'sparse') if base.regime == 'auto' else (base.regime,))}
+           for regime in recommend.regimes(workspace.config)}
   best = max(found, key=lambda regime: found[regime][2])
   params, key, _ = found[best]
   knobs = dataclasses.asdict(_knobs(params.knobs))
