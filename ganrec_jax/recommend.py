@@ -1,7 +1,7 @@
 """Single questions to a finished run: what a user would like, known or new, and who would like a new item.
 
     python -m ganrec_jax.recommend --workdir=DIR --user=ID
-    python -m ganrec_jax.recommend --workdir=DIR --history='ID;ID'
+    python -m ganrec_jax.recommend --workdir=DIR --history='ID;ID' --adventure=.3
     python -m ganrec_jax.recommend --workdir=DIR --item_text='...'
 """
 
@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from ganrec_jax.data import text
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import UserError
-from ganrec_jax.models import closed_form
+from ganrec_jax.models import adventure, closed_form
 from ganrec_jax.stages import encode, recommend, tune, workspace
 from ganrec_jax.stages.prepare import prepare
 
@@ -27,6 +27,8 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finishe
 _USER = flags.DEFINE_string('user', None, 'The id of a known user.')
 _HISTORY = flags.DEFINE_string('history', None, 'The item ids of a new user, separated by semicolons.')
 _ITEM_TEXT = flags.DEFINE_string('item_text', None, 'The text of a new item.')
+_ADVENTURE = flags.DEFINE_float('adventure', 0., 'Takes popularity out of the scores: 0 names what is likeliest, 1 '
+                                'mostly what few know; .1 costs little. Not with --item_text.')
 _K = flags.DEFINE_integer('k', 10, 'How many to name.')
 
 
@@ -61,9 +63,16 @@ def load(workdir):
   return space, prepared, encoder, base
 
 
-def for_history(base, history, weights, k):
-  """The best `k` items beyond `history [length]`: (items, scores, reasons), a reason the items that say most for it."""
-  scores = np.array(closed_form.score_history(base, jnp.asarray(history)[None], jnp.asarray(weights)[None])[0])
+def for_history(base, history, weights, k, gamma=0.):
+  """The best `k` items beyond `history [length]`: (items, scores, reasons), a reason the items that say most for it.
+
+  `gamma` takes popularity out of the scores, see `models/adventure.py`.
+  """
+  scores = closed_form.score_history(base, jnp.asarray(history)[None], jnp.asarray(weights)[None])
+  if gamma:
+    deviation = jnp.std(base.popular, where=base.warm)
+    scores = adventure.damp(scores, base.popular / jnp.where(deviation > 0, deviation, 1), base.warm, gamma)
+  scores = np.array(scores[0])
   scores[history] = -np.inf
   items = np.argsort(-scores, kind='stable')[:min(k, len(scores) - len(history))]
   factors = np.asarray(base.factors.items)
@@ -94,7 +103,7 @@ def for_item(space, prepared, encoder, base, words, k):
   return users, scores[users], warm[np.argsort(-kernel[-1, warm], kind='stable')[:3]]
 
 
-def answer(workdir, user=None, history=None, item_text=None, k=10):
+def answer(workdir, user=None, history=None, item_text=None, k=10, gamma=0.):
   """The answer in words to one of the three questions.
 
   Raises:
@@ -104,6 +113,10 @@ def answer(workdir, user=None, history=None, item_text=None, k=10):
     raise UserError('give one of --user, --history and --item_text')
   if k < 1:
     raise UserError(f'--k is {k}; allowed are whole numbers from 1 on')
+  if not 0 <= gamma <= 10:
+    raise UserError(f'--adventure is {gamma}; allowed are numbers from 0 to 10')
+  if gamma and item_text is not None:
+    raise UserError('--adventure goes with --user or --history; --item_text asks for people')
   space, prepared, encoder, base = load(workdir)
   titles, ids = prepared.dataset.catalogue.titles, prepared.dataset.catalogue.ids
   lines = ['SIMULATED DATA'] if prepared.dataset.info['simulated'] else []
@@ -125,7 +138,7 @@ def answer(workdir, user=None, history=None, item_text=None, k=10):
   if not len(items):
     raise UserError('the history is empty; nothing can be recommended by it')
   lines.append('history: ' + '; '.join(titles[items][-10:]))
-  found = zip(*for_history(base, items, weights, k), strict=True)
+  found = zip(*for_history(base, items, weights, k, gamma), strict=True)
   return '\n'.join(lines + [f'{rank:3d}. {titles[i]} ({ids[i]})  {s:.3f}  because of {"; ".join(titles[why])}'
                             for rank, (i, s, why) in enumerate(found, 1)])
 
@@ -135,7 +148,7 @@ def _main(_):
   try:
     if not _WORKDIR.value:
       raise UserError('--workdir=DIR is missing: the work directory of a finished run')
-    print(answer(_WORKDIR.value, _USER.value, _HISTORY.value, _ITEM_TEXT.value, _K.value))
+    print(answer(_WORKDIR.value, _USER.value, _HISTORY.value, _ITEM_TEXT.value, _K.value, _ADVENTURE.value))
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return 2

@@ -239,6 +239,7 @@ def test_a_new_user_and_a_new_item_are_answered(finished):
   ([], ['give one of']),
   (['--user=u0001', '--k=0'], ['--k is 0']),
   (['--user=u0001', '--kk=0'], ['kk']),
+  (['--user=u0001', '--adventure=-1'], ['--adventure is -1']),
 ])
 def test_a_question_that_cannot_be_answered_is_one_line(finished, question, words):
   done = ask(f'--workdir={finished[0]}', *question)

@@ -13,6 +13,7 @@ from experiments.bench import trials
 from ganrec_jax import artifacts
 from ganrec_jax.evaluation import beyond, ranking
 from ganrec_jax.evaluation.tasks import train_counts
+from ganrec_jax.models import adventure
 from ganrec_jax.report.plots import LIGHT
 
 GAMMAS = (0., .05, .1, .2, .3, .45, .6, .8, 1., 1.3, 1.7, 2.2)
@@ -23,7 +24,7 @@ _STYLES = ('-', '--', ':')
 
 @flax.struct.dataclass
 class Damped:
-  """A model whose scores lose gamma times their deviation times the popularity of the item.
+  """A model with the knob of `models/adventure.py`.
 
   Attributes:
     model: the model's parameters.
@@ -41,10 +42,8 @@ class Damped:
 
 @jax.jit
 def score_damped(params, users):
-  """The scores float32 `[batch, items]` of a `Damped` model for users `[batch]`; deviations are each user's own."""
-  scores = params.score(params.model, users)
-  sd = jnp.std(scores, 1, keepdims=True, where=params.warm)
-  return scores - params.gamma * sd * params.popularity
+  """The scores float32 `[batch, items]` of a `Damped` model for users `[batch]`."""
+  return adventure.damp(params.score(params.model, users), params.popularity, params.warm, params.gamma)
 
 
 def curve(peer, options, problem, data, workdir):
