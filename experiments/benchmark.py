@@ -109,8 +109,9 @@ def run(load, peers, number, draws, workdir):
   tuned = [entry[:3] for entry in found]
   blended = blends.tune([entry for entry in tuned if not entry[0].single], first, data, workdir)
   planned = summary.cells(tuned, blended, blends.peer, blends.options)
+  drawn = [cell for cell in planned if cell.column == 'warm' and summary.ONE not in cell.row]
   curves = {cell.row: frontier.curve(cell.peer, cell.options, first, data, workdir)
-            for cell in planned if cell.column == 'warm' and summary.ONE not in cell.row}
+            for cell in tqdm(drawn, f'{first.name}: frontier', unit='curve', mininterval=5)}
   tests, hashes = test(planned, draws, lambda draw: first if draw == 0 else load(draw), workdir)
   singles = [peer.name for peer in peers if peer.single]
   return {

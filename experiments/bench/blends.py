@@ -9,6 +9,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
 from experiments.bench import trials
 from ganrec_jax import artifacts
@@ -107,11 +108,12 @@ def tune(tuned, problem, data, workdir):
   key = artifacts.digest(trials.VERSION, described, PAIRS, THIRDS, data)
 
   def compute():
-    fitted, found, limit = {}, {}, -np.inf
-    for task, members in pools.items():
-      for name, k in members:
-        if (name, k) not in fitted:
-          fitted[name, k] = _all_scores(*trials.fit(peers[name][0], peers[name][1][k], problem), problem)
+    found, limit = {}, -np.inf
+    wanted = tqdm(sorted({member for members in pools.values() for member in members}),
+                  f'{problem.name}: fits to blend', unit='fit', mininterval=5)
+    fitted = {(name, k): _all_scores(*trials.fit(peers[name][0], peers[name][1][k], problem), problem)
+              for name, k in wanted}
+    for task, members in tqdm(pools.items(), f'{problem.name}: blends', unit='task', mininterval=5):
       stack = jnp.stack([fitted[member] for member in members])
       weights, value, tried = _search(stack, problem.tasks('valid'), task, limit)
       limit = .99 * value if task == 'warm' else limit
