@@ -8,9 +8,9 @@ short histories, see `split`); all 17,632 artists are ranked but those of the us
 at 10, averaged over users with a test pair. They used one draw with one seed; here there are five.
 
 LightGCN has their settings: width 64, 3 layers, BPR on one negative, batches of 4,096, Adam with a rate of .001, L2 of
-1e-5, Xavier's uniform start, and early stopping by validation NDCG@10 after 50 epochs without a better one. Its step is
-the peer's, with three differences: pairs are drawn with replacement, a negative that the user has does not count
-instead of being drawn again, and validation is looked at every 5 epochs.
+1e-5, Xavier's uniform start, and early stopping by validation NDCG@10 after 50 epochs without a better one. The loss is
+the peer's. Three things differ: pairs are drawn with replacement, a negative that the user has does not count instead
+of being drawn again, and validation is looked at every 5 epochs.
 
 Ours reads no texts: the closed form of configs/music.py:lastfm without a kernel, its knobs turned on validation. Play
 counts say how strong a pair is; 'pairs alone' does without them, as the published models do. MHCN, SEPT and DiffNet
@@ -33,6 +33,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse
+from jax.experimental import sparse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
@@ -130,24 +132,58 @@ def measure(score, params, task):
   return {name: float(values.mean()) for name, values in metrics(lists, task.targets).items()}
 
 
+@jax.custom_vjp
+def _spread(matrix, x):
+  return matrix @ x
+
+
+# The matrix is symmetric and gets no gradient.
+_spread.defvjp(lambda matrix, x: (matrix @ x, matrix), lambda matrix, slope: (None, matrix @ slope))
+
+
+def adjacency(edges, users, items):
+  """The normalised adjacency of users and items, BCSR `[users + items, users + items]`, of the peer's `edges`."""
+  row, column, weight = map(np.asarray, edges)
+  there = np.concatenate([row, users + column]), np.concatenate([users + column, row])
+  return sparse.BCSR.from_scipy_sparse(
+    scipy.sparse.csr_matrix((np.concatenate([weight, weight]), there), shape=(users + items,) * 2))
+
+
+def propagate(matrix, users, items, layers):
+  """What `graph.propagate` gives, by products with the `adjacency`: a third of the time on a CPU."""
+  x = total = jnp.concatenate([users, items])
+  for _ in range(layers):
+    x = _spread(matrix, x)
+    total = total + x
+  return tuple(jnp.split(total / (layers + 1), [len(users)]))
+
+
+def _step(layers, state, data, key, number):
+  def loss(params):
+    return graph._bpr(data, key, *propagate(data['matrix'], *params, layers), *params)
+  params, moments, value = training.adam(loss, *state, data['learning_rate'])
+  return (params, moments), value
+
+
 def lightgcn(one, key):
-  """LightGCN as it was published, by the step of the peer: (score, params)."""
+  """LightGCN as it was published, by the loss of the peer: (score, params)."""
   start, steps = jax.random.split(key)
   items, weights = training.padded(one)
   users, count = len(items), len(one.prepared.warm)
   row, column = training.pairs(one)
   edges = row, column, graph.edge_weights(row, column, users, count)
-  data = {'edges': edges, 'items': items, 'weights': weights, **OPTIONS}
-  del data['layers']
+  layers, matrix = OPTIONS['layers'], adjacency(edges, users, count)
+  data = {'edges': edges, 'matrix': matrix, 'items': items, 'weights': weights,
+          **{name: OPTIONS[name] for name in ('weight_decay', 'learning_rate')}}
   initial = jax.nn.initializers.xavier_uniform()
   params = tuple(initial(k, (n, _DIM)) for k, n in zip(jax.random.split(start), (users, count), strict=True))
   task, epoch = one.tasks('valid')['warm'], -(-len(row) // _BATCH)
-  final = jax.jit(functools.partial(graph.propagate, layers=OPTIONS['layers']))
+  final = jax.jit(functools.partial(propagate, layers=layers))
 
   def assemble(state):
-    return training.factors(one, *final(edges, *state[0]))
+    return training.factors(one, *final(matrix, *state[0]))
   found = training.train(
-    graph._step, (graph._bpr, OPTIONS['layers']), (params, training.moments(params)), data, steps, assemble,
+    _step, layers, (params, training.moments(params)), data, steps, assemble,
     lambda found: measure(training.score, found, task)['ndcg@10'], steps=_EPOCHS * epoch, chunk=_LOOK * epoch,
     patience=_PATIENCE // _LOOK)
   return training.score, found
@@ -239,7 +275,7 @@ def markdown(result):
   for row, values in result['published'].items():
     lines.append(f'| {row}, published | ' + ' | '.join(f'{values[name]:.4f}' for name in METRICS) + ' |')
   for row, values in result['rows'].items():
-    cells = [f'{np.mean(values[name]):.4f}' + (f' ({np.std(values[name], ddof=1):.4f})' if len(values[name]) > 1 else '')
+    cells = [f'{np.mean(values[name]):.4f}' + f' ({np.std(values[name], ddof=1):.4f})' * (len(values[name]) > 1)
              for name in METRICS]
     lines.append(f'| {row} | ' + ' | '.join(cells) + ' |')
   return '\n'.join(lines)
