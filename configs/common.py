@@ -249,13 +249,13 @@ def base():
   # Items drawn a step for the sampled softmax.
   config.recommender.negatives = 1024
   # Learning rate.
-  config.recommender.learning_rate = .002
+  config.recommender.learning_rate = .001
   # Weight decay.
   config.recommender.weight_decay = .1
   # Histories a step, over all devices.
   config.recommender.batch = 128
   # The most steps.
-  config.recommender.steps = 800
+  config.recommender.steps = 1600
   # Steps between two looks at validation.
   config.recommender.chunk = 100
   # Looks without a better value before training stops; 0 never stops early.

@@ -12,7 +12,7 @@ from ganrec_jax.stages import encode, recommend, tune, workspace
 from ganrec_jax.training import loop
 
 SPACE = {
-  'learning_rate': (.002, .001),
+  'learning_rate': (.001, .002),
   'weight_decay': (.1, .3),
 }
 
