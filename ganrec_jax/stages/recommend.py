@@ -50,7 +50,8 @@ def network(config):
   if options['kind'] not in recommenders.KINDS:
     allowed = ', '.join((CLOSED_FORM, *recommenders.KINDS))
     raise ConfigError(f'recommender.kind is {options["kind"]!r}; allowed are {allowed}')
-  return RecommenderConfig(**options)
+  # A random split hides pairs of any time, and what came next says little about them.
+  return RecommenderConfig(**options, ordered=config.split.kind != 'random')
 
 
 def regimes(config):
@@ -281,7 +282,7 @@ def fit_network(prepared, items, config, judge, key, around, extra=None):
   Args:
     prepared: the data.
     items: float32 `[items, width]`, what it reads of the items, see `encode.features`.
-    config: `RecommenderConfig`; order and most negatives are taken from the data.
+    config: `RecommenderConfig`; there are no more negatives than warm items, and no order without times.
     judge: `Judge`.
     key: of all randomness.
     around: `loop.Surroundings`.
@@ -294,7 +295,8 @@ def fit_network(prepared, items, config, judge, key, around, extra=None):
     DataError: where it diverges.
   """
   warm = item_masks(prepared.dataset, prepared.split)['warm']
-  config = dataclasses.replace(config, ordered=prepared.ordered, negatives=min(config.negatives, int(warm.sum())))
+  config = dataclasses.replace(config, ordered=config.ordered and prepared.ordered,
+                               negatives=min(config.negatives, int(warm.sum())))
 
   def evaluate(net):
     values = {task: judge(recommenders.score, net, task) for task in ('warm', 'cold')}
