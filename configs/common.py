@@ -243,9 +243,9 @@ def base():
   # Width of the inner layers of MLP and Transformer.
   config.recommender.hidden = 256
   # Interactions of a history that are read: the newest.
-  config.recommender.max_history = 256
+  config.recommender.max_history = 128
   # 'full' softmax over the warm items or 'sampled'.
-  config.recommender.loss = 'sampled'
+  config.recommender.loss = 'full'
   # Items drawn a step for the sampled softmax.
   config.recommender.negatives = 1024
   # Learning rate.
@@ -253,9 +253,9 @@ def base():
   # Weight decay.
   config.recommender.weight_decay = .1
   # Histories a step, over all devices.
-  config.recommender.batch = 64
+  config.recommender.batch = 128
   # The most steps.
-  config.recommender.steps = 800
+  config.recommender.steps = 1600
   # Steps between two looks at validation.
   config.recommender.chunk = 100
   # Looks without a better value before training stops; 0 never stops early.

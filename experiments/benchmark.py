@@ -8,7 +8,8 @@ the others at random without replacement, smaller spaces whole. Validation choos
 anew on every draw. Test lists are made for chosen trials only.
 
 - A peer may take another trial for each task (generous); the rows 'one trial' show it with a single trial for all, the
-  best by the mean of warm and cold validation, each relative to the peer's best. Ours always has a single trial.
+  best by the mean of warm and cold validation, each relative to the peer's best. Ours always has a single trial, and so
+  have the project's own networks, alone and on top of ours; none of them is a peer in comparisons and blends.
 - Tail takes the best trial among those that lose at most 1% of the peer's best warm validation; 'best tail' is free.
 - All: cold scores get factor and offset on each draw's validation, by the same rule for everybody; 'never cold' leaves
   cold items out, and models without cold ability always do.
@@ -37,7 +38,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script
 
 from experiments.bench import blends, frontier, summary, trials
 from experiments.bench.trials import Peer
-from experiments.peers import classic, content, factors, neural, ours, problem
+from experiments.peers import classic, content, factors, networks, neural, ours, problem
 from ganrec_jax import artifacts, pipeline
 
 _HERE = pathlib.Path(__file__).resolve().parent
@@ -55,6 +56,7 @@ PEERS = (
   Peer('BM25 kNN', content.bm25_knn, content.BM25_KNN, cold=True),
   Peer('MiniLM kNN', content.minilm_knn, content.MINILM_KNN, cold=True),
   *(Peer(*entry) for entry in neural.PEERS),
+  *(Peer(*entry, cold=True, single=True) for entry in networks.PEERS),
   Peer('ours', ours.fit, ours.SPACE, cold=True, single=True),
 )
 

@@ -100,14 +100,15 @@ def record(cell, found, resamples=10000):
 def compare(planned, found, ours, resamples=10000):
   """Ours minus the best peer and minus the best blend in each task, over all draws.
 
-  The best peer is the one with the largest mean on test, each task taking its own trial: a choice against ours. A
-  user's differences are averaged over the draws he is in, and users are resampled, so that a user counts as one
-  however many draws ask him. p values are corrected by Holm over all differences here.
+  The best peer is the one with the largest mean on test, each task taking its own trial: a choice against ours. Rows of
+  the project itself (`single`) are no peers. A user's differences are averaged over the draws he is in, and users are
+  resampled, so that a user counts as one however many draws ask him. p values are corrected by Holm over all
+  differences here.
 
   Args:
     planned: all `Cell`s.
     found: the test trials of each, one a draw.
-    ours: the row of ours.
+    ours: the row that is compared.
     resamples: of the bootstrap.
   """
   out = []
@@ -117,7 +118,8 @@ def compare(planned, found, ours, resamples=10000):
     values = {row: triple for row, triple in values.items() if triple[1]}
     if ours not in values:
       continue
-    rivals = [row for row in values if row not in (ours, BLEND) and ONE not in row and row != ours + NEVER]
+    rivals = [row for row, (cell, *_) in values.items()
+              if row not in (ours, BLEND) and ONE not in row and not cell.peer.single]
     best = max(rivals, key=lambda row: _mean(*values[row][::2]), default=None)
     for against in (best, BLEND):
       if against in values:

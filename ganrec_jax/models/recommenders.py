@@ -36,6 +36,8 @@ class RecommenderConfig:
     max_history: how many entries of a history are read: the newest, or the heaviest where `ordered` is false.
     ordered: whether histories run from the oldest to the newest; else GRU and Transformer see a new order each step.
     input_share: the share of a history that the MLP reads; the rest are its targets.
+    places: how many places of a history, drawn anew each step, GRU and Transformer predict; all of a long one would
+      make the softmax the whole cost.
     id_dropout: the chance that a step trains an item without its ID.
     loss: 'full' softmax over the warm items, or 'sampled'.
     negatives: warm items that a step draws for the sampled softmax; no more than there are.
@@ -60,7 +62,8 @@ class RecommenderConfig:
   max_history: int = 256
   ordered: bool = False
   input_share: float = .8
-  id_dropout: float = .2
+  places: int = 16
+  id_dropout: float = .5
   loss: str = 'full'
   negatives: int = 1024
   negative_power: float = .5
@@ -77,7 +80,8 @@ class RecommenderConfig:
     for name, allowed in (('kind', KINDS), ('loss', LOSSES), ('dtype', DTYPES)):
       if getattr(self, name) not in allowed:
         raise ConfigError(f'{name} is {getattr(self, name)!r}; allowed are {", ".join(allowed)}')
-    for name in ('dim', 'layers', 'heads', 'hidden', 'max_history', 'negatives', 'batch', 'steps', 'chunk', 'patience'):
+    for name in ('dim', 'layers', 'heads', 'hidden', 'max_history', 'places', 'negatives', 'batch', 'steps', 'chunk',
+                 'patience'):
       value, least = getattr(self, name), 0 if name == 'patience' else 1
       if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigError(f'{name} is {value!r}; allowed are whole numbers from {least} on')

@@ -196,11 +196,7 @@ def content(workspace, prepared, encoder):
   read = readings(workspace, encoder, catalogue.texts, 'encode') or [None]
   read = [beside(texts, catalogue.vectors, warm) for texts in read]
   kernel, found = content_kernel(workspace, catalogue, warm, read), read[0]
-  if found is None:
-    rows = np.asarray(kernel[:, warm]) @ np.asarray(jax.random.normal(
-      workspace.key('projection'), (len(warm), min(_PROJECTIONS, len(warm)))))
-  else:
-    rows = found
+  rows = projections(workspace, kernel, warm) if found is None else found
   whitening = kernels.whiten(rows, warm)
   items, users = np.asarray(whitening.apply(rows)), None
   if workspace.config.adversarial.design == 'interaction':
@@ -210,6 +206,21 @@ def content(workspace, prepared, encoder):
       read = np.asarray(whitening.apply(text_vectors(workspace, encoder, told, 'encode_users.npz')))
       users = np.concatenate([users, read[:, None]], 1)
   return Content(kernel, items, users, found)
+
+
+def projections(workspace, kernel, warm):
+  """Random projections of each item's row of the content kernel, float32 `[items, up to 256]`; see `content`."""
+  return np.asarray(kernel[:, warm]) @ np.asarray(jax.random.normal(
+    workspace.key('projection'), (len(warm), min(_PROJECTIONS, len(warm)))))
+
+
+def features(workspace, kernel, warm):
+  """What a network reads of the items: whitened projections of the content kernel, float32 `[items, up to 128]`.
+
+  Texts and phrases are in them as they weigh in the kernel.
+  """
+  rows = projections(workspace, kernel, warm)
+  return np.asarray(kernels.whiten(rows, warm).apply(rows))
 
 
 def beside(texts, ready, warm):

@@ -16,6 +16,7 @@ from ganrec_jax.evaluation import leaks, ranking
 from ganrec_jax.evaluation.tasks import item_masks, make_tasks
 from ganrec_jax.models import als, blend, closed_form, recommenders
 from ganrec_jax.models.recommenders import RecommenderConfig
+from ganrec_jax.stages import encode
 from ganrec_jax.stages.encode import sha256
 from ganrec_jax.stages.workspace import VERSION
 from ganrec_jax.training import loop
@@ -49,7 +50,8 @@ def network(config):
   if options['kind'] not in recommenders.KINDS:
     allowed = ', '.join((CLOSED_FORM, *recommenders.KINDS))
     raise ConfigError(f'recommender.kind is {options["kind"]!r}; allowed are {allowed}')
-  return RecommenderConfig(**options)
+  # A random split hides pairs of any time, and what came next says little about them.
+  return RecommenderConfig(**options, ordered=config.split.kind != 'random')
 
 
 def regimes(config):
@@ -267,21 +269,42 @@ def fit_row(workspace, prepared, content, base, base_key, judge, generated=None,
 
 def _network(workspace, prepared, content, base_key, judge, extra, row):
   """A trained MLP, GRU or Transformer and how its training went; its stage goes on from its checkpoints."""
-  warm = item_masks(prepared.dataset, prepared.split)['warm']
-  config = network(workspace.config)
-  config = dataclasses.replace(config, ordered=prepared.ordered, negatives=min(config.negatives, int(warm.sum())))
-  key = artifacts.digest(VERSION, dataclasses.asdict(config), base_key, sha256(content.items), *(
+  config, items = network(workspace.config), encode.features(workspace, content.kernel, prepared.warm)
+  key = artifacts.digest(VERSION, dataclasses.asdict(config), base_key, sha256(items), *(
     () if extra is None else (sha256(extra.values), sha256(extra.weights), sha256(extra.offsets))))
   name = f'recommender.{row}'
+  return fit_network(prepared, items, config, judge, workspace.key(name), workspace.surroundings(name, key), extra)
+
+
+def fit_network(prepared, items, config, judge, key, around, extra=None):
+  """Trains a network, stopped early by the mean of log NDCG@20 of warm and cold validation.
+
+  Args:
+    prepared: the data.
+    items: float32 `[items, width]`, what it reads of the items, see `encode.features`.
+    config: `RecommenderConfig`; there are no more negatives than warm items, and no order without times.
+    judge: `Judge`.
+    key: of all randomness.
+    around: `loop.Surroundings`.
+    extra: generated interactions to train on as well, a `Ragged` over users, or None.
+
+  Returns:
+    (`Recommender`, how its training went).
+
+  Raises:
+    DataError: where it diverges.
+  """
+  warm = item_masks(prepared.dataset, prepared.split)['warm']
+  config = dataclasses.replace(config, ordered=config.ordered and prepared.ordered,
+                               negatives=min(config.negatives, int(warm.sum())))
 
   def evaluate(net):
     values = {task: judge(recommenders.score, net, task) for task in ('warm', 'cold')}
     found = {f'valid_{task}': value for task, value in values.items() if np.isfinite(value)}
-    return float(np.mean(list(found.values()))), found
+    return float(np.mean(np.log(np.maximum(list(found.values()), 1e-4)))), found
 
   try:
-    return training.fit(prepared.histories, content.items, warm, config, workspace.key(name),
-                        workspace.surroundings(name, key), evaluate, extra)
+    return training.fit(prepared.histories, items, warm, config, key, around, evaluate, extra)
   except loop.Diverged as error:
     raise DataError(f'{error}; lower config.recommender.learning_rate') from error
 

@@ -92,7 +92,7 @@ def softmax_loss(state, targets, weights, vectors, bias, candidates, log_chance,
 def make_sample(config, negatives):
   """Makes `sample(key, data) -> batch`: the rows of one step and all of its noise; see `training.devices`."""
   def sample(key, data):
-    rows, split, ids, drawn = jax.random.split(key, 4)
+    rows, split, ids, drawn, places = jax.random.split(key, 5)
     rows = data['users'][jax.random.randint(rows, (config.batch,), 0, len(data['users']))]
     items, weights = data['items'][rows], data['weights'][rows]
     if config.kind == 'mlp':
@@ -102,7 +102,11 @@ def make_sample(config, negatives):
       if not config.ordered:
         order = jnp.argsort(jax.random.uniform(split, items.shape) + (weights <= 0), axis=1)
         items, weights = jnp.take_along_axis(items, order, 1), jnp.take_along_axis(weights, order, 1)
-      batch = {'items': items, 'inputs': weights, 'targets': weights}
+      lengths = (weights > 0).sum(1, keepdims=True)
+      places = jnp.floor(jax.random.uniform(places, (config.batch, config.places)) * lengths).astype(jnp.int32)
+      # A row counts by its length, so that each interaction counts alike.
+      batch = {'items': items, 'inputs': weights, 'places': places,
+               'targets': jnp.take_along_axis(weights, places, 1) * lengths}
     # The mean over the rows is then the mean over all targets of the global batch.
     batch['targets'] *= config.batch / jnp.maximum(batch['targets'].sum(), 1e-6)
     batch['id_mask'] = _for_each_row(jax.random.uniform(ids, data['has_id'].shape) >= config.id_dropout, config.batch)
@@ -128,8 +132,9 @@ def make_loss(config, data):
       state = recommenders.represent(params, config, items, batch['inputs'], vectors)[:, None]
       items, targets = items[:, None], targets[:, None]
     else:
-      state = recommenders.states(params, config, items, batch['inputs'], vectors)[:, :-1]
-      items, targets = items[..., None], targets[..., None]
+      places = batch['places'][..., None]
+      state = jnp.take_along_axis(recommenders.states(params, config, items, batch['inputs'], vectors), places, 1)
+      items, targets = jnp.take_along_axis(items, batch['places'], 1)[..., None], targets[..., None]
     candidates, log_chance = data['warm'], None
     if config.loss == 'sampled':
       chosen = batch['negatives'][0]

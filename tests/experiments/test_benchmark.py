@@ -165,11 +165,11 @@ def test_best_blend_is_at_least_as_good_on_validation_as_any_pair_of_its_grid(do
 
 
 def test_differences_count_each_user_once_and_correct_for_all_tasks():
-  peer = trials.Peer('any', None, {}, True)
-  planned = [summary.Cell(row, column, column, peer, {}, 0.) for row in ('ours', 'weak', 'strong', 'best blend')
-             for column in ('warm', 'cold')]
+  peer, own = trials.Peer('any', None, {}, True), trials.Peer('own', None, {}, True, single=True)
+  planned = [summary.Cell(row, column, column, own if 'our' in row else peer, {}, 0.)
+             for row in ('ours', 'weak', 'strong', 'best blend', 'our other') for column in ('warm', 'cold')]
   users = [np.array(['a', 'b', 'c', 'd']), np.array(['b', 'd'])]
-  level = {'ours': .5, 'weak': .1, 'strong': .4, 'best blend': .6}
+  level = {'ours': .5, 'weak': .1, 'strong': .4, 'best blend': .6, 'our other': .9}
 
   def found(cell, draw):
     return {f'{cell.task}.users': users[draw], f'{cell.task}.ndcg': level[cell.row] + .1 * draw + np.zeros(

@@ -117,6 +117,12 @@ def test_a_network_recommends_alone_or_blended(fitted, alone):
   assert model.choices['network']['steps'] == 6
 
 
+@pytest.mark.parametrize(('kind', 'ordered'), [('random', False), ('temporal', True), ('leave_one_out', True)])
+def test_networks_read_histories_in_order_where_the_split_goes_by_time(kind, ordered):
+  found = recommend.network(worlds.config(recommender={'kind': 'gru'}, split={'kind': kind}))
+  assert found.ordered == ordered and found.kind == 'gru'
+
+
 def test_calibration_is_that_of_validation(fitted):
   space, prepared, _, base, _ = fitted
   judge = recommend.judge_of(space, prepared)

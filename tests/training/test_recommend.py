@@ -132,8 +132,30 @@ def test_bag_sample_splits_each_history_and_sequences_are_shuffled():
   known = [set(np.asarray(data['items'])[u][np.asarray(data['weights'])[u] > 0].tolist()) for u in range(7)]
   rows = [tuple(row[w > 0]) for row, w in zip(items, weights, strict=True)]
   assert all(set(row) in known for row in rows) and len(set(rows)) > 20
+  places, targets = np.asarray(batch['places']), np.asarray(batch['targets'])
+  lengths = (weights > 0).sum(1)
+  assert places.shape == (64, 16) and (places < lengths[:, None]).all()
+  assert all(set(row) == set(range(n)) for row, n in zip(places, lengths, strict=True) if n < 4)
+  due = np.take_along_axis(weights, places, 1) * lengths[:, None]
+  np.testing.assert_allclose(targets, due * 64 / due.sum(), rtol=1e-5)
   kept = recommend.make_sample(dataclasses.replace(config, ordered=True), 4)(jax.random.key(2), data)
   assert len({tuple(row) for row in np.asarray(kept['items'])}) <= 6
+
+
+@pytest.mark.parametrize('kind', ['gru', 'transformer'])
+def test_sequences_are_told_at_their_places_by_what_came_before(kind):
+  config = dataclasses.replace(SMALL, kind=kind, places=3)
+  data, params, batch = _problem(config)
+  found = recommend.make_loss(config, data)(params, batch)[0]
+  vectors = recommenders.item_vectors(params, data['texts'], data['has_id'], batch['id_mask'][0])
+  bias = params['bias'] * (data['has_id'] & batch['id_mask'][0])
+  due = 0.
+  for row, (items, weights) in enumerate(zip(batch['items'], batch['inputs'], strict=True)):
+    for place, weight in zip(batch['places'][row], batch['targets'][row], strict=True):
+      before = (jnp.arange(len(items)) < place) * weights
+      state = recommenders.represent(params, config, items[None], before[None], vectors)[0]
+      due -= weight * jax.nn.log_softmax(state @ vectors[:8].T + bias[:8])[items[place]]
+  np.testing.assert_allclose(found, due / SMALL.batch, rtol=1e-4)
 
 
 def test_users_without_history_are_never_drawn():
