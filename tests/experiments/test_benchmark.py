@@ -120,6 +120,7 @@ def test_points_start_at_the_default_and_do_not_repeat():
   assert found[0] == {'a': 0, 'b': 7} and len({tuple(p.values()) for p in found}) == 12
   assert found == trials.points(peer, 12) != trials.points(dataclasses.replace(peer, name='other'), 12)
   assert len(trials.points(peer, 99)) == 18
+  assert trials.points(dataclasses.replace(peer, quick=True), 4) == found
   assert trials.points(dataclasses.replace(peer, space={}), 5) == [{}]
 
 
