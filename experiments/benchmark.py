@@ -19,6 +19,8 @@ Validation chooses, and what is chosen there is fitted anew on every draw. Test 
 
 Everything done is kept in the work directory under a hash of peer, options, the source of the peer and the data, so a
 run that was killed goes on where it was. It leaves `benchmark.NAME.json` and `frontier.NAME.png` beside this file.
+Where the results are there already, `--peers` makes the rows of these peers anew and leaves the others, blends and
+comparisons as they were; each figure carries the revision that made it.
 """
 
 import argparse
@@ -95,7 +97,7 @@ def test(planned, draws, load, workdir):
   return [found[key] for key in keys], hashes
 
 
-def run(load, peers, number, draws, workdir):
+def run(load, peers, number, draws, workdir, blend=True):
   """The whole benchmark of one data set, as a dict for JSON.
 
   Args:
@@ -104,28 +106,30 @@ def run(load, peers, number, draws, workdir):
     number: trials of each.
     draws: how many.
     workdir: where trials are kept.
+    blend: whether to blend the peers and to compare ours with them.
   """
   start, first = time.perf_counter(), load(0)
   data = trials.data_hash(first)
   found = tune(peers, first, number, workdir)
   tuned = [entry[:3] for entry in found]
-  blended = blends.tune([entry for entry in tuned if not entry[0].single], first, data, workdir)
+  blended = blends.tune([entry for entry in tuned if not entry[0].single], first, data, workdir) if blend else {}
   planned = summary.cells(tuned, blended, blends.peer, blends.options)
   drawn = [cell for cell in planned if cell.column == 'warm' and summary.ONE not in cell.row]
   curves = {cell.row: frontier.curve(cell.peer, cell.options, first, data, workdir)
             for cell in tqdm(drawn, f'{first.name}: frontier', unit='curve', mininterval=5)}
   tests, hashes = test(planned, draws, lambda draw: first if draw == 0 else load(draw), workdir)
-  singles = [peer.name for peer in peers if peer.single]
+  singles, revision = [peer.name for peer in peers if peer.single and blend], pipeline.revision()
   return {
     'name': first.name, 'config_sha256': artifacts.digest(first.config.to_dict()), 'data_sha256': hashes,
-    'git_revision': pipeline.revision(), 'seeds': list(range(draws)), 'device': jax.devices()[0].device_kind,
+    'git_revision': revision, 'seeds': list(range(draws)), 'device': jax.devices()[0].device_kind,
     'jax': jax.__version__, 'wall_seconds': time.perf_counter() - start,
     'spaces': {peer.name: peer.space for peer in peers},
     'trials': {peer.name: records for peer, _, _, records in found},
     'chosen': {peer.name: trials.choose(values) for peer, _, values in tuned},
     'blends': {task: blends.options(parts) | {'valid': value, 'tried': tried}
                for task, (parts, value, tried) in blended.items()},
-    'cells': [summary.record(cell, those) for cell, those in zip(planned, tests, strict=True)],
+    'cells': [summary.record(cell, those) | {'git_revision': revision}
+              for cell, those in zip(planned, tests, strict=True)],
     'comparisons': [one for name in singles for one in summary.compare(planned, tests, name)],
     'frontier': {'gammas': frontier.GAMMAS, 'curves': curves}}
 
@@ -158,10 +162,13 @@ def main():
   if options.markdown:
     print(summary.markdown([artifacts.read_json(path) for path in sorted(out.glob('benchmark.*.json'))]))
     return
-  result = run(lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')),
-               [peer for peer in PEERS if peer.name in options.peers], options.trials, options.draws,
-               str(workdir / name))
-  artifacts.write_json(out / f'benchmark.{name}.json', result)
+  path, peers = out / f'benchmark.{name}.json', [peer for peer in PEERS if peer.name in options.peers]
+  partial = len(peers) < len(PEERS) and path.exists()
+  result = run(lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')), peers, options.trials,
+               options.draws, str(workdir / name), not partial)
+  if partial:
+    result = summary.updated(artifacts.read_json(path), result)
+  artifacts.write_json(path, result)
   frontier.draw(out / f'frontier.{name}.png', result['frontier']['curves'], ('ours', summary.BLEND),
                 f'{name}: taking popularity out of the scores')
   print(summary.table(result))

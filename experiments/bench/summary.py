@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from experiments.bench import trials
+from ganrec_jax.errors import DataError
 from ganrec_jax.evaluation.significance import bootstrap_mean, holm, paired_bootstrap
 
 COLUMNS = ('warm', 'cold', 'all', 'tail', 'sparse', 'best_tail')
@@ -63,6 +64,26 @@ def cells(tuned, blends, blend_peer, blend_options):
     row, column, task = (BLEND + NEVER, 'all', 'all') if task == 'never' else (BLEND, task, task)
     out.append(Cell(row, column, task, blend_peer(parts), blend_options(parts), value))
   return out
+
+
+def updated(before, result):
+  """The results `before` with those rows made anew that `result` has, and its new ones.
+
+  Raises:
+    DataError: where the two are not of the same data.
+  """
+  shared = min(len(before['data_sha256']), len(result['data_sha256']))
+  if before['data_sha256'][:shared] != result['data_sha256'][:shared]:
+    raise DataError(f'{result["name"]}: the results that are there are of other data; remove them, or run all peers')
+  rows = {cell['row'] for cell in result['cells']}
+  kept = [{'git_revision': before['git_revision']} | cell for cell in before['cells'] if cell['row'] not in rows]
+  merged = {name: before[name] | result[name] for name in ('spaces', 'trials', 'chosen')}
+  curves = before['frontier']['curves'] | result['frontier']['curves']
+  return before | merged | {
+    'cells': kept + result['cells'], 'frontier': {'gammas': result['frontier']['gammas'], 'curves': curves},
+    'data_sha256': max(before['data_sha256'], result['data_sha256'], key=len),
+    'seeds': max(before['seeds'], result['seeds'], key=len),
+    'wall_seconds': before['wall_seconds'] + result['wall_seconds']}
 
 
 def by_user(found, task):

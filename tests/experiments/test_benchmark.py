@@ -9,6 +9,7 @@ from experiments import benchmark
 from experiments.bench import blends, frontier, summary, trials
 from experiments.peers import classic, content
 from ganrec_jax import artifacts
+from ganrec_jax.errors import DataError
 from ganrec_jax.evaluation import ranking
 from tests.experiments.problems import small
 
@@ -58,6 +59,22 @@ def test_a_second_run_fits_nothing_and_says_the_same(done):
   again = benchmark.run(small, PEERS, 3, 2, str(folder))
   assert not CALLS
   assert {**again, 'wall_seconds': 0} == {**result, 'wall_seconds': 0}
+
+
+def test_rows_of_some_peers_are_made_anew_and_the_others_stay(done):
+  folder, result, _ = done
+  old = result | {'git_revision': 'old', 'cells': [cell | {'mean': 0., 'git_revision': 'old'}
+                                                   for cell in result['cells']]}
+  some = benchmark.run(small, PEERS[:1], 3, 2, str(folder), blend=False)
+  assert not some['blends'] and not some['comparisons']
+  found = summary.updated(old, some)
+  assert {cell['row'] for cell in found['cells']} == {cell['row'] for cell in result['cells']}
+  for cell in found['cells']:
+    mine = cell['row'].startswith('knn')
+    assert (cell['mean'] == 0., cell['git_revision'] == 'old') == (not mine, not mine)
+  assert found['blends'] == result['blends'] and found['comparisons'] == result['comparisons']
+  with pytest.raises(DataError, match='other data'):
+    summary.updated(old | {'data_sha256': ['another']}, some)
 
 
 def test_a_lost_trial_only_is_done_again(done):
