@@ -20,18 +20,19 @@ def _rank_rows(score_fn, k, least, params, users, candidates, row, column):
   """The best `k` of the `candidates [c]` for `users [rows]`, without the `seen` places (`row [s]`, `column [s]`).
 
   Returns:
-    positions among the candidates int32 `[rows, k]`, scores float32 `[rows, k]`, is faulty bool `[rows]`.
+    positions among the candidates int32 `[rows, k]`, scores float32 `[rows, k]`, is faulty bool `[rows]`; the first two
+    `[rows, variants, k]` where the score function gives variants.
   """
   scores = score_fn(params, users)
-  if scores.ndim != 2 or len(scores) != len(users) or scores.shape[1] < least:
+  if scores.ndim not in (2, 3) or scores.shape[-2] != len(users) or scores.shape[-1] < least:
     raise ValueError(f'the score function gave {scores.shape} for {len(users)} users; due are '
-                     f'({len(users)}, items) with at least {least} items')
-  scores = jnp.take(scores.astype(jnp.float32), candidates, axis=1)
-  faulty = jnp.any(jnp.isnan(scores) | jnp.isposinf(scores), axis=1)
+                     f'({len(users)}, items) or (variants, {len(users)}, items) with at least {least} items')
+  scores = jnp.take(scores.astype(jnp.float32), candidates, axis=-1)
+  faulty = jnp.any(jnp.isnan(scores) | jnp.isposinf(scores), axis=(*range(scores.ndim - 2), -1))
   scores = jnp.where(scores == 0, 0., scores)  # -0 and 0 tie
-  scores = scores.at[row, column].set(-jnp.inf, mode='drop')
+  scores = scores.at[..., row, column].set(-jnp.inf, mode='drop')
   best, position = jax.lax.top_k(scores, k)
-  return position, best, faulty
+  return jnp.moveaxis(position, -2, 0), jnp.moveaxis(best, -2, 0), faulty
 
 
 @functools.partial(jax.jit, static_argnames=('score_fn', 'mesh', 'k', 'least'))
@@ -74,7 +75,7 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
 
   Args:
     score_fn: pure `(params, users int32 [b]) -> scores [b, items]` over ALL items; -inf rules an item out. The row of
-      a user must not depend on the other users of the batch.
+      a user must not depend on the other users of the batch. Scores `[variants, b, items]` are ranked each by itself.
     params: its first argument.
     task: what is to be ranked.
     k: length of the lists.
@@ -82,7 +83,8 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
     devices: how many of the local devices share each batch.
 
   Returns:
-    items int32 `[n, k]`, best first, -1 where fewer are left; scores float32 `[n, k]`, -inf there.
+    items int32 `[n, k]`, best first, -1 where fewer are left; scores float32 `[n, k]`, -inf there. With variants both
+    are `[n, variants, k]`.
 
   Raises:
     FloatingPointError: where a candidate's score is NaN or +inf, naming the user.
@@ -92,9 +94,9 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
     raise ValueError(f'k={k}, batch={batch} and devices={devices} must be at least 1, and devices at most '
                      f'{jax.local_device_count()}')
   n, width = len(task.users), min(k, len(task.candidates))
-  items, scores = np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
   if not n or not width:
-    return items, scores
+    return np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
+  items = scores = None
   mesh = Mesh(np.array(jax.local_devices()[:devices]), ('batch',))
   whole, parts = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec('batch'))
   params, candidates = jax.device_put((params, task.candidates), whole)
@@ -114,8 +116,11 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
     if faulty.any():
       raise FloatingPointError(f'task {task.name}: scores of user {users[low + np.argmax(faulty)]} hold NaN or +inf '
                                f'({faulty.sum()} of {len(faulty)} users of this batch); finite scores or -inf are due')
-    items[low:high, :width] = np.where(best > -np.inf, task.candidates[position], -1)
-    scores[low:high, :width] = best
+    if items is None:
+      shape = n, *position.shape[1:-1], k
+      items, scores = np.full(shape, -1, np.int32), np.full(shape, -np.inf, np.float32)
+    items[low:high, ..., :width] = np.where(best > -np.inf, task.candidates[position], -1)
+    scores[low:high, ..., :width] = best
   return items, scores
 
 

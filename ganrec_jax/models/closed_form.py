@@ -209,6 +209,21 @@ def score(params, users):
 
 
 @jax.jit
+def score_each(params, users):
+  """The scores float32 `[variants, batch, items]` of training users `[batch]` as each setting of the knobs has them.
+
+  The products are made once, so that many settings cost little more than one.
+
+  Args:
+    params: (`ClosedFormParams`, float32 `[variants, 6]`, the values of `Knobs` in their order).
+    users: int `[batch]`.
+  """
+  params, knobs = params
+  parts = _parts(params, params.factors.users[users], *history(params, users))
+  return jax.vmap(lambda one: _combine(params, one, *parts))(knobs)
+
+
+@jax.jit
 def score_history(params, items, weights):
   """The scores float32 `[batch, items]` of new users, by their histories `[batch, length]`; weight 0 is padding."""
   return _score(params, als.fold_in(params.factors, items, weights), items, weights)
@@ -224,13 +239,22 @@ def history(params, users):
 
 
 def _score(params, user_factors, items, weights):
-  power, warm_blend, cold_blend, activity, popularity, cold_popularity = params.knobs
+  return _combine(params, params.knobs, *_parts(params, user_factors, items, weights))
+
+
+def _parts(params, user_factors, items, weights):
+  """What no knob changes: S / sd(S) and E `[batch, items]`, and the relative length of each history `[batch, 1]`."""
   with jax.default_matmul_precision('highest'):
     factors = user_factors @ params.factors.items.T
     linear = cease.densify(items, weights, len(params.item_item)) @ params.item_item
-  linear = linear * jnp.where(params.square > 0, params.square, 1) ** (-.5 * power)
   length = jnp.maximum((weights > 0).sum(1), 1)[:, None] / params.mean_length
-  return (_standard(factors, params.warm)
+  return _standard(factors, params.warm), linear, length
+
+
+def _combine(params, knobs, factors, linear, length):
+  power, warm_blend, cold_blend, activity, popularity, cold_popularity = knobs
+  linear = linear * jnp.where(params.square > 0, params.square, 1) ** (-.5 * power)
+  return (factors
           + length**activity * jnp.where(params.warm, warm_blend, cold_blend) * _standard(linear, params.warm)
           + length**_POPULARITY_DECAY * jnp.where(params.warm, popularity, cold_popularity) * params.popular)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
@@ -56,15 +57,20 @@ def _turned(workspace, judge, params, key):
 
 def value(judge, params):
   """What a model is worth on validation: the logs of NDCG@20 of warm and cold and a tenth of tail's, where they are."""
-  found = _of_warm(judge, params) if 'warm' in judge.tasks else 0.
-  return found + (_log(judge(closed_form.score, params, 'cold')) if 'cold' in judge.tasks else 0.)
+  parts, settings = [0.], [_knobs(params.knobs)]
+  if 'warm' in judge.tasks:
+    parts.append(_of_warm(judge, _lists(judge, params, settings, 'warm'))[0])
+  if 'cold' in judge.tasks:
+    parts.append(_log(_ndcg(judge, _lists(judge, params, settings, 'cold'), 'cold'))[0])
+  return float(sum(parts))
 
 
 def search(judge, base, held=()):
   """The `Knobs` that validation likes best, from those that `base` has.
 
   One knob after the other, twice: those of warm items by log NDCG@20 of the task warm plus a tenth of that of tail,
-  then those of cold items by the task cold. A split without a task leaves its knobs as they are.
+  then those of cold items by the task cold. All values of a knob are tried in one pass over the users. A split without
+  a task leaves its knobs as they are.
 
   Args:
     judge: `recommend.Judge`, on validation.
@@ -76,26 +82,44 @@ def search(judge, base, held=()):
 
   knobs = _knobs(base.knobs)
   if 'warm' in judge.tasks:
-    knobs = _climb(knobs, free(WARM), lambda knobs: _of_warm(judge, base.turned(knobs)))
+    knobs = _climb(knobs, free(WARM), lambda settings: _of_warm(judge, _lists(judge, base, settings, 'warm')))
   if 'cold' in judge.tasks:
-    knobs = _climb(knobs, free(COLD), lambda knobs: judge(closed_form.score, base.turned(knobs), 'cold'))
+    knobs = _climb(knobs, free(COLD), lambda settings: _ndcg(judge, _lists(judge, base, settings, 'cold'), 'cold'))
   return knobs
 
 
-def _of_warm(judge, params):
-  """log NDCG@20 of warm plus a tenth of tail's; the tail has the candidates of warm, so one ranking tells both."""
-  lists, task = judge.lists(closed_form.score, params, 'warm'), judge.tasks['warm']
-  found = _log(ranking.metrics_per_user(lists, task.targets)['ndcg@20'].mean())
+def _lists(judge, base, settings, task):
+  """The best 20 items of each user of a task by each of the `settings`, int32 `[settings, users, 20]`."""
+  rows = [dataclasses.astuple(one) for one in settings]
+  # As many every time, so that one program serves all knobs.
+  most = 1 + max(map(len, (*WARM.values(), *COLD.values())))
+  rows = jnp.asarray(rows + rows[-1:] * (most - len(rows)), jnp.float32)
+  task = judge.tasks[task]
+  lists, _ = ranking.top_k(closed_form.score_each, (recommend.knowing(base, task), rows), task, k=20,
+                           devices=judge.devices)
+  return np.moveaxis(lists, 1, 0)[:len(settings)]
+
+
+def _ndcg(judge, lists, task):
+  """NDCG@20 of each of the `lists [settings, users, 20]`, float64 `[settings]`."""
+  return np.array([ranking.metrics_per_user(one, judge.tasks[task].targets)['ndcg@20'].mean() for one in lists])
+
+
+def _of_warm(judge, lists):
+  """log NDCG@20 of warm plus a tenth of tail's, float64 `[settings]`, from lists `[settings, users, 20]` of warm.
+
+  The tail has the candidates of warm, so one ranking tells both.
+  """
+  found = _log(_ndcg(judge, lists, 'warm'))
   if 'tail' not in judge.tasks:
     return found
-  tail = judge.tasks['tail']
-  rows = lists[np.searchsorted(task.users, tail.users)]
-  return found + _TAIL * _log(ranking.metrics_per_user(rows, tail.targets)['ndcg@20'].mean())
+  rows = np.searchsorted(judge.tasks['warm'].users, judge.tasks['tail'].users)
+  return found + _TAIL * _log(_ndcg(judge, lists[:, rows], 'tail'))
 
 
 def _log(value):
   # Nothing found at all is bad, but no reason to stop looking.
-  return float(np.log(max(value, 1e-4)))
+  return np.log(np.maximum(value, 1e-4))
 
 
 def _knobs(values):
@@ -104,17 +128,21 @@ def _knobs(values):
 
 
 def _climb(knobs, grid, value):
-  """Coordinate ascent over `grid`, name -> values; of equal values what stands is kept."""
-  best = value(knobs)
+  """Coordinate ascent over `grid`, name -> values; of equal values what stands is kept.
+
+  Args:
+    knobs: where it begins.
+    grid: name of a knob -> what is tried.
+    value: from a list of `Knobs` to as many numbers.
+  """
   for _ in range(_SWEEPS):
     before = knobs
     for name, values in grid.items():
-      for other in values:
-        if other != getattr(knobs, name):
-          tried = dataclasses.replace(knobs, **{name: other})
-          found = value(tried)
-          if found > best + 1e-9:
-            best, knobs = found, tried
+      settings = [knobs] + [dataclasses.replace(knobs, **{name: one}) for one in values if one != getattr(knobs, name)]
+      found = value(settings)
+      best = int(np.argmax(found))
+      if found[best] > found[0] + 1e-9:
+        knobs = settings[best]
     if knobs == before:
       break
   return knobs
