@@ -39,8 +39,7 @@ ROWS = {
 def fit(row, one, key):
   """The base model of a `Problem` without the part `row`: (score, params)."""
   fields, held, adapted = ROWS[row]
-  kernel = one.own_kernel() if adapted else one.kernel(one.config.encoder.share)
-  return ours.fit_kernel(one, kernel, key, fields, held)
+  return ours.fit_kernel(one, one.own_kernel(adapted), key, fields, held)
 
 
 def _options():

@@ -36,19 +36,18 @@ ROWS = (TUNED, BOTH, FROZEN, TERMS, SHUFFLED, RANDOM, NOTHING)
 
 def kernel(row, one, key):
   """The content kernel of a row of `ROWS` on a `Problem`, float32 `[items, items]`; None for 'no text'."""
-  warm, share = one.prepared.warm, one.config.encoder.share
   if row == NOTHING:
     return None
   if row == RANDOM:
     vectors = np.asarray(jax.random.normal(key, one.texts.shape))
-    return problem.kernel_of(kernels.whiten(vectors, warm).apply(vectors), one.alike, 1.)
+    return problem.kernel_of(kernels.whiten(vectors, one.prepared.warm).apply(vectors), one.alike, 1.)
   if row == TERMS:
     return one.kernel(0.)
   if row == FROZEN:
     return one.kernel(1.)
   if row == TUNED:
     return one.own_kernel()
-  found = one.kernel(share)
+  found = one.own_kernel(adapted=False)
   if row == SHUFFLED:
     # Warm and cold items are shuffled together, as whole texts.
     order = np.asarray(jax.random.permutation(key, len(found)))

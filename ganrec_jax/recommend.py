@@ -86,9 +86,10 @@ def for_item(space, prepared, encoder, base, words, k):
   """The `k` users who would like an item with the text `words` most: (users, scores, nearest warm items)."""
   catalogue = prepared.dataset.catalogue
   warm = prepared.warm
+  phrases = tuple(w.strip() for w in words.rpartition(':')[2].split(',') if w.strip())
   more = Catalogue(np.append(catalogue.ids, '\0new'), np.append(catalogue.titles, words),
                    np.append(catalogue.texts, words),
-                   (*catalogue.phrases, tuple(w.strip() for w in words.rpartition(':')[2].split(',') if w.strip())))
+                   (*catalogue.phrases, phrases if any(map(len, catalogue.phrases)) else ()))
   ready = None if catalogue.vectors is None else np.pad(catalogue.vectors, ((0, 1), (0, 0)))
   known, new = encode.readings(space, encoder, catalogue.texts, 'encode'), encode.readings(space, encoder, [words])
   read = [np.concatenate(pair) for pair in zip(known, new, strict=True)] or [None]

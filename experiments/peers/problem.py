@@ -64,9 +64,11 @@ class Problem:
     """The content kernel float32 `[items, items]`, `share` of it from the text vectors."""
     return kernel_of(self.whitened, self.alike, share)
 
-  def own_kernel(self):
-    """The content kernel of the config's own encoder, which may be adapted to the training pairs; for ours alone."""
+  def own_kernel(self, adapted=True):
+    """The content kernel of a run by the config, its encoder adapted to the training pairs or not; for ours alone."""
     space = workspace.make(self.config, self.workdir)
+    if not adapted:
+      return encode.content_kernel(space, self.prepared.dataset.catalogue, self.prepared.warm, [self.texts])
     return encode.content(space, self.prepared, encode.text_encoder(space, self.prepared)).kernel
 
   def tasks(self, held_out):
@@ -76,7 +78,7 @@ class Problem:
 
 def kernel_of(whitened, alike, share):
   """The content kernel float32 `[items, items]` of whitened vectors `[items, dim]` and TF-IDF cosines `alike`."""
-  return kernels.with_unit_diagonal(kernels.content_kernel(whitened @ whitened.T, alike, share))
+  return kernels.with_unit_diagonal(kernels.content_kernel(whitened @ whitened.T, [alike], share))
 
 
 def load(name, draw, data, workdir):

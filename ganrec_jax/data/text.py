@@ -45,7 +45,20 @@ def item_terms(phrases, text):
   return words + [f'{first} {second}' for first, second in zip(words, words[1:], strict=False)]
 
 
-def fit_vocabulary(phrases, texts, fit_items, min_df=2):
+def letter_terms(phrases, title):
+  """The runs of 3 to 5 characters of each word of a title, with a blank before and after it (char_wb of scikit-learn).
+
+  They find what words miss: models, sizes, compounds, other spellings. `phrases` are not looked at.
+  """
+  del phrases
+  terms = []
+  for word in title.lower().split():
+    padded = f' {word} '
+    terms += [padded[start:start + size] for size in range(3, 6) for start in range(len(padded) - size + 1)]
+  return terms
+
+
+def fit_vocabulary(phrases, texts, fit_items, min_df=2, terms_of=item_terms):
   """The vocabulary and idf of the items `fit_items` int `[m]`; nothing else of the catalogue is looked at.
 
   Args:
@@ -53,17 +66,18 @@ def fit_vocabulary(phrases, texts, fit_items, min_df=2):
     texts: str `[items]`.
     fit_items: int `[m]`, the warm items.
     min_df: the least number of fitted items that have a term.
+    terms_of: `item_terms` or `letter_terms`.
   """
   frequency = collections.Counter()
   for item in fit_items:
-    frequency.update(set(item_terms(phrases[item], str(texts[item]))))
+    frequency.update(set(terms_of(phrases[item], str(texts[item]))))
   kept = sorted(term for term, count in frequency.items() if count >= min_df)
   counts = np.array([frequency[term] for term in kept], np.float64)
   idf = np.log((1 + len(fit_items)) / (1 + counts)) + 1
   return Vocabulary({term: column for column, term in enumerate(kept)}, idf.astype(np.float32))
 
 
-def transform(vocabulary, phrases, texts):
+def transform(vocabulary, phrases, texts, terms_of=item_terms):
   """The TF-IDF rows of items, known or new: (1 + log count) idf, each row of length 1, or empty.
 
   Returns:
@@ -76,7 +90,7 @@ def transform(vocabulary, phrases, texts):
     raise DataError(f'phrases has {len(phrases)} rows and texts {len(texts)}; they must be as many')
   columns, weights, offsets = [], [], [0]
   for words, text in zip(phrases, texts, strict=True):
-    terms = item_terms(words, str(text))
+    terms = terms_of(words, str(text))
     counts = collections.Counter(vocabulary.columns[term] for term in terms if term in vocabulary.columns)
     row = np.array(sorted(counts.items()), np.int64).reshape(-1, 2)
     weight = (1 + np.log(np.maximum(row[:, 1], 1))) * vocabulary.idf[row[:, 0]]
@@ -87,14 +101,14 @@ def transform(vocabulary, phrases, texts):
                 np.concatenate([*weights, []]).astype(np.float32))
 
 
-def tfidf(phrases, texts, fit_items):
+def tfidf(phrases, texts, fit_items, terms_of=item_terms):
   """TF-IDF rows of all items by a vocabulary fitted on `fit_items`: see `fit_vocabulary` and `transform`.
 
   Returns:
     (`Ragged` with a row an item, number of terms).
   """
-  vocabulary = fit_vocabulary(phrases, texts, fit_items)
-  return transform(vocabulary, phrases, texts), len(vocabulary.idf)
+  vocabulary = fit_vocabulary(phrases, texts, fit_items, terms_of=terms_of)
+  return transform(vocabulary, phrases, texts, terms_of), len(vocabulary.idf)
 
 
 def dense(rows, num_terms):

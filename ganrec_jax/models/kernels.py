@@ -58,7 +58,7 @@ def whiten(vectors, fit_items, directions=128, power=.25, floor=.001):
 
 
 def content_kernel(text, terms, share=.5):
-  """The kernel s exp(2 (z_i z_j - 1)) + (1 - s) exp(t_i t_j - 1) between items, float32 `[left, right]`.
+  """The kernel s exp(2 (z_i z_j - 1)) + (1 - s) mean exp(t_i t_j - 1) between items, float32 `[left, right]`.
 
   An item without text (z or t is zero) is to every other what an unrelated item is, exp(-2) or exp(-1), so two such
   items are not alike. The kernel of a set with itself has ones on the diagonal all the same (`with_unit_diagonal`),
@@ -66,12 +66,13 @@ def content_kernel(text, terms, share=.5):
 
   Args:
     text: float32 `[left, right]`, inner products of whitened text vectors.
-    terms: float32 `[left, right]`, inner products of TF-IDF rows.
+    terms: a list of float32 `[left, right]`, inner products of TF-IDF rows; the mean is over them.
     share: s, 0 to 1.
   """
-  first, second = (jnp.exp(sharpness * (jnp.asarray(alike) - 1))
-                   for sharpness, alike in ((SHARPNESS, text), (TERMS_SHARPNESS, terms)))
-  return share * first + (1 - share) * second
+  def rbf(alike, sharpness):
+    return jnp.exp(sharpness * (jnp.asarray(alike) - 1))
+
+  return share * rbf(text, SHARPNESS) + (1 - share) * sum(rbf(alike, TERMS_SHARPNESS) for alike in terms) / len(terms)
 
 
 def with_unit_diagonal(kernel):

@@ -255,15 +255,26 @@ def content_kernel(workspace, catalogue, warm, read):
     warm: int `[m]`, the items that whitening and vocabulary are fitted on.
     read: a list of float32 `[items, dim]`, or of None where there are no vectors.
   """
-  terms, num_terms = text.tfidf(catalogue.phrases, catalogue.texts, warm)
-  alike = text.similarities(terms, terms, num_terms)
+  alike = term_similarities(catalogue, warm)
   if read[0] is None:
-    return kernels.with_unit_diagonal(kernels.content_kernel(alike, alike, 0.))
+    return kernels.with_unit_diagonal(kernels.content_kernel(alike[0], alike, 0.))
   total = 0.
   for found in read:
     z = kernels.whiten(found, warm).apply(found)
     total += kernels.content_kernel(z @ z.T, alike, workspace.config.encoder.share)
   return kernels.with_unit_diagonal(total / len(read))
+
+
+def term_similarities(catalogue, warm):
+  """A list of the cosines float32 `[items, items]` of TF-IDF rows, vocabularies fitted on the items `warm [m]`.
+
+  One by attribute phrases and their words; where no item has any, one by the texts' words and one by the letters of
+  the titles, which tell products apart.
+  """
+  found = [text.tfidf(catalogue.phrases, catalogue.texts, warm)]
+  if not any(map(len, catalogue.phrases)):
+    found.append(text.tfidf(catalogue.phrases, catalogue.titles, warm, text.letter_terms))
+  return [text.similarities(rows, rows, num_terms) for rows, num_terms in found]
 
 
 _attention = jax.jit(vectors.user_attention)

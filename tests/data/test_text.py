@@ -39,6 +39,13 @@ def test_terms_are_whole_phrases_and_their_words():
   assert text.item_terms((), 'Drill bits x') == ['drill', 'bits', 'drill bits']
 
 
+def test_letters_of_titles_agree_with_scikit_learn():
+  titles = np.array(['TRA708T Staples, 1/2-Inch', 'tra706 staples', 'GT2 16T Pulley', 'pulley GT2-20T a'])
+  reference = _fit_reference(analyzer='char_wb', ngram_range=(3, 5)).fit(titles[:3])
+  rows, num_terms = text.tfidf(((),) * 4, titles, np.arange(3), text.letter_terms)
+  np.testing.assert_allclose(text.dense(rows, num_terms), reference.transform(titles).toarray(), atol=1e-6)
+
+
 def test_cold_items_do_not_touch_the_vocabulary():
   changed = (*PHRASES[:5], ('rock', 'rock opera', 'folk'), *PHRASES[6:])
   first, second = (text.fit_vocabulary(phrases, TEXTS, WARM) for phrases in (PHRASES, changed))

@@ -44,7 +44,7 @@ def test_items_without_text_are_unrelated_to_all():
   vectors[[3, 7]] = 0
   z = kernels.whiten(vectors, np.arange(7)).apply(vectors)
   np.testing.assert_array_equal(z[jnp.array([3, 7])], np.zeros((2, 4)))
-  kernel = kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, np.zeros((9, 9))))
+  kernel = kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, [np.zeros((9, 9))]))
   np.testing.assert_allclose(kernel[3, 7], (np.exp(-2) + np.exp(-1)) / 2, rtol=1e-6)
   np.testing.assert_allclose(kernel[3, 1], (np.exp(-2) + np.exp(-1)) / 2, rtol=1e-6)
   np.testing.assert_array_equal(jnp.diag(kernel), np.ones(9))
@@ -56,7 +56,7 @@ def test_the_kernel_is_the_mean_of_two_rbf_kernels():
   z, t = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in rng.normal(size=(2, 6, 3)))
   distances = [((rows[:, None] - rows) ** 2).sum(-1) for rows in (z, t)]
   expected = np.exp(-distances[0]) / 2 + np.exp(-distances[1] / 2) / 2
-  np.testing.assert_allclose(kernels.content_kernel(z @ z.T, t @ t.T), expected, rtol=1e-5)
+  np.testing.assert_allclose(kernels.content_kernel(z @ z.T, [t @ t.T]), expected, rtol=1e-5)
 
 
 @settings(deadline=None, max_examples=15)
@@ -79,7 +79,7 @@ def test_leave_one_out_agrees_with_refitting(items, seed, ridge):
 def test_degenerate_texts_give_a_kernel_that_is_finite(items, blank):
   vectors = np.zeros((items, 3), np.float32) if blank else np.ones((items, 3), np.float32)
   z = kernels.whiten(vectors, np.arange(items)).apply(vectors)
-  kernel = kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, jnp.zeros((items, items))))
+  kernel = kernels.with_unit_diagonal(kernels.content_kernel(z @ z.T, [jnp.zeros((items, items))]))
   assert np.isfinite(kernel).all()
 
 

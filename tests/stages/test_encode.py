@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ganrec_jax.data.ragged import group
+from ganrec_jax.data.types import Catalogue
 from ganrec_jax.encoding import pretrain, tokenizer
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.stages import encode
@@ -133,3 +134,12 @@ def test_half_of_an_adapted_encoders_kernel_is_the_encoder_as_it_was(trained):
   np.testing.assert_allclose(kernels[2], (kernels[0] + kernels[1]) / 2, atol=1e-5)
   found = encode.content(space, prepared, both)
   np.testing.assert_array_equal(found.texts, encode.content(space, prepared, after).texts)
+
+
+def test_titles_letters_count_where_no_item_has_phrases():
+  catalogue = Catalogue(np.array(['a', 'b', 'c']), np.array(['GT2 pulley', 'GT2-20T belt', 'foil tape']),
+                        np.array(['one', 'two', 'three']), ((), (), ()))
+  words, letters = encode.term_similarities(catalogue, np.arange(3))
+  assert words[0, 1] == 0 and letters[0, 1] > .1 > letters[0, 2]
+  with_phrases = dataclasses.replace(catalogue, phrases=(('tools',), (), ()))
+  assert len(encode.term_similarities(with_phrases, np.arange(3))) == 1
