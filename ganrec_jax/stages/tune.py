@@ -1,6 +1,7 @@
 """The closed form of a run: which regime, and where its knobs are turned to, by its validation lists."""
 
 import dataclasses
+import itertools
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,17 +14,23 @@ from ganrec_jax.models.closed_form import Knobs
 from ganrec_jax.stages import recommend
 from ganrec_jax.stages.workspace import VERSION
 
+# Where the search for the knobs of warm items begins: with the best of all these together, since turned one by one
+# popularity and the weight of the item-item model hold each other where they are.
+START = {'warm_blend': (.2, .5, .8, 1.3), 'popularity': (.05, .3, .9), 'power': (.3, .6), 'activity': (-.3, 0., .3)}
 # What is tried of each knob, one after the other, and by which tasks it is judged.
 WARM = {
-    'warm_blend': (.2, .35, .5, .65, .8, 1., 1.3, 1.6),
-    'popularity': (0., .05, .1, .2, .35, .5, .65, .8, 1.),
+    'warm_blend': (.1, .2, .35, .5, .65, .8, 1., 1.3, 1.6),
+    'popularity': (0., .05, .1, .2, .35, .5, .65, .8, 1., 1.3),
     'power': (0., .15, .3, .4, .5, .6, .7),
     'activity': (-.3, -.15, 0., .15, .3, .5),
 }
 COLD = {'cold_blend': (0., .05, .1, .15, .2, .3, .4, .6), 'cold_popularity': (0., .05, .1, .2, .4)}
 _SWEEPS = 2
-# A tenth more in the tail is worth a hundredth of warm; without it the tail closes for a hair's breadth of the head.
-_TAIL = .1
+# What a point of NDCG in the tail is worth in points of warm; without it the tail closes for a hair's breadth of the
+# head. In points, so that a tail of next to nothing, whose ratios are noise, does not lead.
+_TAIL = .3
+# Settings that are ranked in one pass over the users.
+_SETTINGS = 12
 
 
 def fit(workspace, prepared, content, judge):
@@ -45,7 +52,7 @@ def fit(workspace, prepared, content, judge):
 def _turned(workspace, judge, params, key):
   """A fitted regime with its knobs turned where the config wants that, its hash, and its value on validation."""
   options = workspace.config.base
-  key = artifacts.digest(VERSION, key, options.turn_knobs, WARM, COLD, _SWEEPS, _TAIL)
+  key = artifacts.digest(VERSION, key, options.turn_knobs, START, WARM, COLD, _SWEEPS, _TAIL)
 
   def compute():
     knobs = search(judge, params) if options.turn_knobs else params.config.knobs
@@ -56,21 +63,22 @@ def _turned(workspace, judge, params, key):
 
 
 def value(judge, params):
-  """What a model is worth on validation: the logs of NDCG@20 of warm and cold and a tenth of tail's, where they are."""
-  parts, settings = [0.], [_knobs(params.knobs)]
+  """What a model is worth on validation: log NDCG@20 of warm, with tail's as in `search`, plus log NDCG@20 of cold."""
+  found, settings = [1.], [_knobs(params.knobs)]
   if 'warm' in judge.tasks:
-    parts.append(_of_warm(judge, _lists(judge, params, settings, 'warm'))[0])
+    found.append(_of_warm(judge, _lists(judge, params, settings, 'warm'))[0])
   if 'cold' in judge.tasks:
-    parts.append(_log(_ndcg(judge, _lists(judge, params, settings, 'cold'), 'cold'))[0])
-  return float(sum(parts))
+    found.append(_ndcg(judge, _lists(judge, params, settings, 'cold'), 'cold')[0])
+  # Nothing found at all is bad, but no reason to stop looking.
+  return float(np.log(np.maximum(found, 1e-4)).sum())
 
 
 def search(judge, base, held=()):
   """The `Knobs` that validation likes best, from those that `base` has.
 
-  One knob after the other, twice: those of warm items by log NDCG@20 of the task warm plus a tenth of that of tail,
-  then those of cold items by the task cold. All values of a knob are tried in one pass over the users. A split without
-  a task leaves its knobs as they are.
+  The knobs of warm items by NDCG@20 of the task warm plus `_TAIL` times that of tail: the best setting of `START`, if
+  it is better than the one that stands, and from there one knob after the other, twice. Then those of cold items by the
+  task cold. A split without a task leaves its knobs as they are.
 
   Args:
     judge: `recommend.Judge`, on validation.
@@ -80,24 +88,31 @@ def search(judge, base, held=()):
   def free(grid):
     return {name: values for name, values in grid.items() if name not in held}
 
+  def warm(settings):
+    return _of_warm(judge, _lists(judge, base, settings, 'warm'))
+
+  def cold(settings):
+    return _ndcg(judge, _lists(judge, base, settings, 'cold'), 'cold')
+
   knobs = _knobs(base.knobs)
   if 'warm' in judge.tasks:
-    knobs = _climb(knobs, free(WARM), lambda settings: _of_warm(judge, _lists(judge, base, settings, 'warm')))
-  if 'cold' in judge.tasks:
-    knobs = _climb(knobs, free(COLD), lambda settings: _ndcg(judge, _lists(judge, base, settings, 'cold'), 'cold'))
-  return knobs
+    start = free(START)
+    together = [dataclasses.replace(knobs, **dict(zip(start, values, strict=True)))
+                for values in itertools.product(*start.values())]
+    knobs = _climb(_better(knobs, together, warm), free(WARM), warm)
+  return _climb(knobs, free(COLD), cold) if 'cold' in judge.tasks else knobs
 
 
 def _lists(judge, base, settings, task):
   """The best 20 items of each user of a task by each of the `settings`, int32 `[settings, users, 20]`."""
-  rows = [dataclasses.astuple(one) for one in settings]
-  # As many every time, so that one program serves all knobs.
-  most = 1 + max(map(len, (*WARM.values(), *COLD.values())))
-  rows = jnp.asarray(rows + rows[-1:] * (most - len(rows)), jnp.float32)
-  task = judge.tasks[task]
-  lists, _ = ranking.top_k(closed_form.score_each, (recommend.knowing(base, task), rows), task, k=20,
-                           devices=judge.devices)
-  return np.moveaxis(lists, 1, 0)[:len(settings)]
+  rows = np.array([dataclasses.astuple(one) for one in settings], np.float32)
+  # As many in every pass, so that one program serves all.
+  rows = np.pad(rows, ((0, -len(rows) % _SETTINGS), (0, 0)), mode='edge')
+  task, found = judge.tasks[task], []
+  for first in range(0, len(rows), _SETTINGS):
+    params = recommend.knowing(base, task), jnp.asarray(rows[first:first + _SETTINGS])
+    found.append(ranking.top_k(closed_form.score_each, params, task, k=20, devices=judge.devices)[0])
+  return np.moveaxis(np.concatenate(found, 1), 1, 0)[:len(settings)]
 
 
 def _ndcg(judge, lists, task):
@@ -106,20 +121,15 @@ def _ndcg(judge, lists, task):
 
 
 def _of_warm(judge, lists):
-  """log NDCG@20 of warm plus a tenth of tail's, float64 `[settings]`, from lists `[settings, users, 20]` of warm.
+  """NDCG@20 of warm plus `_TAIL` times tail's, float64 `[settings]`, from lists `[settings, users, 20]` of warm.
 
   The tail has the candidates of warm, so one ranking tells both.
   """
-  found = _log(_ndcg(judge, lists, 'warm'))
+  found = _ndcg(judge, lists, 'warm')
   if 'tail' not in judge.tasks:
     return found
   rows = np.searchsorted(judge.tasks['warm'].users, judge.tasks['tail'].users)
-  return found + _TAIL * _log(_ndcg(judge, lists[:, rows], 'tail'))
-
-
-def _log(value):
-  # Nothing found at all is bad, but no reason to stop looking.
-  return np.log(np.maximum(value, 1e-4))
+  return found + _TAIL * _ndcg(judge, lists[:, rows], 'tail')
 
 
 def _knobs(values):
@@ -138,11 +148,14 @@ def _climb(knobs, grid, value):
   for _ in range(_SWEEPS):
     before = knobs
     for name, values in grid.items():
-      settings = [knobs] + [dataclasses.replace(knobs, **{name: one}) for one in values if one != getattr(knobs, name)]
-      found = value(settings)
-      best = int(np.argmax(found))
-      if found[best] > found[0] + 1e-9:
-        knobs = settings[best]
+      knobs = _better(knobs, [dataclasses.replace(knobs, **{name: one}) for one in values], value)
     if knobs == before:
       break
   return knobs
+
+
+def _better(knobs, others, value):
+  """The best of `others`, or `knobs` where none is better."""
+  found = value([knobs, *others])
+  best = int(np.argmax(found))
+  return [knobs, *others][best] if found[best] > found[0] + 1e-9 else knobs

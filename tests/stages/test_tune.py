@@ -45,11 +45,11 @@ def world():
 
 
 def _objective(params, tasks, chosen):
-  """Warm and a tenth of tail by two rankings, and cold."""
+  """Warm and tail by two rankings, and cold."""
   def value(name):
     lists, _ = ranking.top_k(closed_form.score, params.turned(chosen), tasks[name], k=20)
     return ranking.metrics_per_user(lists, tasks[name].targets)['ndcg@20'].mean()
-  return np.log(value('warm')) + .1 * np.log(value('tail')), value('cold')
+  return value('warm') + .3 * value('tail'), value('cold')
 
 
 def test_no_single_knob_can_be_turned_for_the_better(world, monkeypatch):
@@ -74,6 +74,28 @@ def test_a_split_without_a_task_leaves_its_knobs_alone(world):
   without_cold = tune.search(recommend.Judge({'warm': tasks['warm']}), params.turned(start))
   assert without_cold.cold_blend == .33
   assert tune.search(recommend.Judge({}), params.turned(start)) == start
+
+
+def test_settings_are_ranked_each_as_if_it_were_alone(world, monkeypatch):
+  params, tasks = world
+  monkeypatch.setattr(tune, '_SETTINGS', 2)
+  settings = [closed_form.Knobs(power=power, popularity=1.3 * power) for power in (0., .4, .7)]
+  found = tune._lists(recommend.Judge(tasks), params, settings, 'cold')
+  for one, lists in zip(settings, found, strict=True):
+    np.testing.assert_array_equal(lists, ranking.top_k(closed_form.score, params.turned(one), tasks['cold'], k=20)[0])
+
+
+def test_a_start_far_away_is_found_and_held_knobs_stay(world, monkeypatch):
+  params, tasks = world
+  monkeypatch.setattr(tune, 'WARM', {})
+  monkeypatch.setattr(tune, 'COLD', {})
+  monkeypatch.setattr(tune, 'START', {'warm_blend': (.1, 2.), 'popularity': (0., 1.5)})
+  judge, start = recommend.Judge(tasks), closed_form.Knobs()
+  settings = [start] + [dataclasses.replace(start, warm_blend=blend, popularity=popularity)
+                        for blend in (.1, 2.) for popularity in (0., 1.5)]
+  values = [_objective(params, tasks, one)[0] for one in settings]
+  assert tune.search(judge, params.turned(start)) == settings[int(np.argmax(values))]
+  assert tune.search(judge, params.turned(start), ('popularity',)).popularity == start.popularity
 
 
 def test_climbing_keeps_what_stands_where_nothing_is_better():
