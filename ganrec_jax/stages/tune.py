@@ -22,9 +22,9 @@ WARM = {
     'warm_blend': (.1, .2, .35, .5, .65, .8, 1., 1.3, 1.6),
     'popularity': (0., .05, .1, .2, .35, .5, .65, .8, 1., 1.3),
     'power': (0., .15, .3, .4, .5, .6, .7),
-    'activity': (-.3, -.15, 0., .15, .3, .5),
+    'activity': (-.3, -.15, 0., .15, .3, .5, .75),
 }
-COLD = {'cold_blend': (0., .05, .1, .15, .2, .3, .4, .6), 'cold_popularity': (0., .05, .1, .2, .4)}
+COLD = {'cold_blend': (0., .05, .1, .15, .2, .3, .4, .6, .8, 1.1), 'cold_popularity': (0., .05, .1, .2, .4)}
 _SWEEPS = 2
 # What a point of NDCG in the tail is worth in points of warm; without it the tail closes for a hair's breadth of the
 # head. In points, so that a tail of next to nothing, whose ratios are noise, does not lead.
