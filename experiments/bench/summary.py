@@ -69,6 +69,8 @@ def cells(tuned, blends, blend_peer, blend_options):
 def updated(before, result):
   """The results `before` with those rows made anew that `result` has, and its new ones.
 
+  Comparisons of rows that are made anew are left out: they need the lists of all.
+
   Raises:
     DataError: where the two are not of the same data.
   """
@@ -77,10 +79,12 @@ def updated(before, result):
     raise DataError(f'{result["name"]}: the results that are there are of other data; remove them, or run all peers')
   rows = {cell['row'] for cell in result['cells']}
   kept = [{'git_revision': before['git_revision']} | cell for cell in before['cells'] if cell['row'] not in rows]
+  compared = [one for one in before['comparisons'] if one['row'] not in rows]
   merged = {name: before[name] | result[name] for name in ('spaces', 'trials', 'chosen')}
   curves = before['frontier']['curves'] | result['frontier']['curves']
   return before | merged | {
-    'cells': kept + result['cells'], 'frontier': {'gammas': result['frontier']['gammas'], 'curves': curves},
+    'cells': kept + result['cells'], 'comparisons': compared,
+    'frontier': {'gammas': result['frontier']['gammas'], 'curves': curves},
     'data_sha256': max(before['data_sha256'], result['data_sha256'], key=len),
     'seeds': max(before['seeds'], result['seeds'], key=len),
     'wall_seconds': before['wall_seconds'] + result['wall_seconds']}
@@ -144,7 +148,8 @@ def compare(planned, found, ours, resamples=10000):
     best = max(rivals, key=lambda row: _mean(*values[row][::2]), default=None)
     for against in (best, BLEND):
       if against in values:
-        out.append({'task': column, 'against': against} | _difference(values[ours], values[against], resamples))
+        out.append({'row': ours, 'task': column, 'against': against}
+                   | _difference(values[ours], values[against], resamples))
   for one, p in zip(out, holm([one['p'] for one in out]), strict=True):
     one['p_holm'] = float(p)
   return out
@@ -181,9 +186,9 @@ def table(result):
     lines.append(row.ljust(width) + ''.join(f'  {_cell(there.get((row, column))):>18}' for column in COLUMNS)
                  + f'  {np.mean(own[0]["seconds"]):8.1f}  {number} ({failed})')
   if result['comparisons']:
-    lines += ['', 'ours minus the best peer (by test, against ours) and the best blend; p after Holm']
-  lines += [f'  {one["task"]:7} {one["against"]:24} {one["difference"]:+.4f} [{one["low"]:+.4f}, {one["high"]:+.4f}]'
-            f'  p {one["p_holm"]:.4f}  ahead in {one["draws_ahead"]} of {one["draws"]} draws'
+    lines += ['', 'each minus the best peer (by test, against it) and the best blend; p after Holm']
+  lines += [f'  {one["row"]:20} {one["task"]:7} {one["against"]:24} {one["difference"]:+.4f} '
+            f'[{one["low"]:+.4f}, {one["high"]:+.4f}]  p {one["p_holm"]:.4f}  ahead in {one["draws_ahead"]} of {one["draws"]} draws'
             for one in result['comparisons']]
   return '\n'.join(lines)
 

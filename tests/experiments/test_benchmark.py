@@ -73,6 +73,8 @@ def test_rows_of_some_peers_are_made_anew_and_the_others_stay(done):
     mine = cell['row'].startswith('knn')
     assert (cell['mean'] == 0., cell['git_revision'] == 'old') == (not mine, not mine)
   assert found['blends'] == result['blends'] and found['comparisons'] == result['comparisons']
+  ours = benchmark.run(small, PEERS[3:], 3, 2, str(folder), blend=False)
+  assert result['comparisons'] and not summary.updated(old, ours)['comparisons']
   with pytest.raises(DataError, match='other data'):
     summary.updated(old | {'data_sha256': ['another']}, some)
 
