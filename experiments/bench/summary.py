@@ -188,8 +188,8 @@ def table(result):
   if result['comparisons']:
     lines += ['', 'each minus the best peer (by test, against it) and the best blend; p after Holm']
   lines += [f'  {one["row"]:20} {one["task"]:7} {one["against"]:24} {one["difference"]:+.4f} '
-            f'[{one["low"]:+.4f}, {one["high"]:+.4f}]  p {one["p_holm"]:.4f}  ahead in {one["draws_ahead"]} of {one["draws"]} draws'
-            for one in result['comparisons']]
+            f'[{one["low"]:+.4f}, {one["high"]:+.4f}]  p {one["p_holm"]:.4f}  '
+            f'ahead in {one["draws_ahead"]} of {one["draws"]} draws' for one in result['comparisons']]
   return '\n'.join(lines)
 
 
