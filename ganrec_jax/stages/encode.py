@@ -25,6 +25,7 @@ KINDS = ('none', 'pretrained', 'trained')
 ADAPTATIONS = ('contrastive', 'distil')
 _USERS_A_BATCH = 256
 _PROJECTIONS = 256
+_ITEMS_A_BLOCK = 4096
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +51,14 @@ class Content:
   """All that texts say.
 
   Attributes:
-    kernel: float32 `[items, items]`, the content kernel.
+    kernel: the content kernel, float32 `[items, items]`, or a `LowRankKernel` of more items than base.dense_items.
     items: v_j, float32 `[items, width]`, whitened text vectors.
     users: u_i, float32 `[users, tokens, width]`: attention over the vectors of a user's items and, with a BERT, the
       vector of his history's text; None where the adversary's design reads no users.
     texts: float32 `[items, dim]`, the text vectors as the encoder gives them with the catalogue's ready vectors beside
       them, or None without either.
   """
-  kernel: jax.Array
+  kernel: jax.Array | kernels.LowRankKernel
   items: np.ndarray
   users: np.ndarray | None
   texts: np.ndarray | None
@@ -210,8 +211,10 @@ def content(workspace, prepared, encoder):
 
 def projections(workspace, kernel, warm):
   """Random projections of each item's row of the content kernel, float32 `[items, up to 256]`; see `content`."""
-  return np.asarray(kernel[:, warm]) @ np.asarray(jax.random.normal(
-    workspace.key('projection'), (len(warm), min(_PROJECTIONS, len(warm)))))
+  directions = jax.random.normal(workspace.key('projection'), (len(warm), min(_PROJECTIONS, len(warm))))
+  if isinstance(kernel, kernels.LowRankKernel):
+    return np.asarray(kernel.times(warm, directions))
+  return np.asarray(kernel[:, warm]) @ np.asarray(directions)
 
 
 def features(workspace, kernel, warm):
@@ -248,7 +251,11 @@ def beside(texts, ready, warm):
 
 
 def content_kernel(workspace, catalogue, warm, read):
-  """The content kernel float32 `[items, items]` from phrases and text vectors, the mean over all that were `read`.
+  """The content kernel from phrases and text vectors, the mean over all that were `read`.
+
+  Up to config.base.dense_items it is float32 `[items, items]`; beyond it is a `LowRankKernel` by the Nystroem method
+  (Williams and Seeger 2001), from kernels between all items and landmarks alone, warm items drawn evenly. What the
+  features leave of the diagonal is kept there (Snelson and Ghahramani 2006).
 
   Args:
     workspace, catalogue: the surroundings and the items.
@@ -256,14 +263,32 @@ def content_kernel(workspace, catalogue, warm, read):
     read: a list of float32 `[items, dim]`, or of None where there are no vectors.
   """
   terms, num_terms = text.tfidf(catalogue.phrases, catalogue.texts, warm)
-  alike = text.similarities(terms, terms, num_terms)
-  if read[0] is None:
-    return kernels.with_unit_diagonal(kernels.content_kernel(alike, alike, 0.))
+  whitened = [] if read[0] is None else [kernels.whiten(found, warm).apply(found) for found in read]
+  base, share = workspace.config.base, workspace.config.encoder.share
+  if len(terms) <= base.dense_items:
+    return kernels.with_unit_diagonal(_between(terms, terms, num_terms, [(z, z) for z in whitened], share))
+  marks = np.sort(np.asarray(jax.random.permutation(workspace.key('landmarks'), warm))[:base.rank])
+
+  def block(items):
+    found = _between(ragged.take(terms, items), ragged.take(terms, marks), num_terms,
+                     [(z[items], z[marks]) for z in whitened], share)
+    return jnp.where(items[:, None] == marks, 1., found)
+
+  root, features = kernels.inverse_root(block(marks)), np.zeros((len(terms), len(marks)), np.float32)
+  for items in np.array_split(np.arange(len(terms)), -(-len(terms) // _ITEMS_A_BLOCK)):
+    features[items] = block(items) @ root
+  return kernels.LowRankKernel(jnp.asarray(features))
+
+
+def _between(left, right, num_terms, pairs, share):
+  """The kernel float32 `[left, right]` between two sets of TF-IDF rows and the `pairs` of their whitened vectors."""
+  alike = text.similarities(left, right, num_terms)
+  if not pairs:
+    return kernels.content_kernel(alike, alike, 0.)
   total = 0.
-  for found in read:
-    z = kernels.whiten(found, warm).apply(found)
-    total += kernels.content_kernel(z @ z.T, alike, workspace.config.encoder.share)
-  return kernels.with_unit_diagonal(total / len(read))
+  for one, other in pairs:
+    total += kernels.content_kernel(one @ other.T, alike, share)
+  return total / len(pairs)
 
 
 _attention = jax.jit(vectors.user_attention)
@@ -281,8 +306,13 @@ def attend(items, histories):
 
 @functools.singledispatch
 def sha256(value):
-  """The SHA-256 of an array's or of a `Content`'s bits, as hex."""
+  """The SHA-256 of an array's, a `LowRankKernel`'s or a `Content`'s bits, as hex."""
   return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+
+
+@sha256.register
+def _(value: kernels.LowRankKernel):
+  return artifacts.digest('features', sha256(value.features))
 
 
 @sha256.register
