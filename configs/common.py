@@ -163,7 +163,7 @@ def base():
   # The most items for which the content kernel and the item-item model are matrices of items times items; with more
   # they are factors, and memory is linear in the items.
   config.base.dense_items = 10_000
-  # Beyond that: the landmarks of the content kernel, and the rank of the co-occurrences.
+  # Beyond that: the features of the content kernel, and the rank of the co-occurrences.
   config.base.rank = 1024
   # How much an interaction's value (a count, a rating) says: its weight is (value / the user's mean)^strength.
   config.base.strength = .4

@@ -97,17 +97,18 @@ class LowRankKernel:
       return out.at[known].add(self.rest[known][:, None] * right)
 
 
-def inverse_root(matrix):
-  """R float32 `[n, n]` with R R' the pseudo-inverse of a symmetric positive semi-definite `matrix [n, n]`.
+def inverse_root(matrix, rank=None):
+  """R float32 `[n, rank]` with R R' the pseudo-inverse of a symmetric positive semi-definite `matrix [n, n]`.
 
-  Columns R = U S^-1/2 by falling eigenvalue, zero where the eigenvalue is one of float32's zeros. Small matrices only:
-  it is decomposed on the host in double precision.
+  Columns R = U S^-1/2 by falling eigenvalue, the first `rank` of them where one is given, zero where the eigenvalue is
+  one of float32's zeros. Small matrices only: it is decomposed on the host in double precision.
   """
   matrix = np.asarray(matrix, np.float64)
   values, vectors = np.linalg.eigh(.5 * (matrix + matrix.T))
   values, vectors = values[::-1], vectors[:, ::-1]
   kept = values > max(_SMALLEST * values[0], np.finfo(np.float32).tiny)
-  return jnp.asarray(np.where(kept, vectors / np.sqrt(np.where(kept, values, 1)), 0), jnp.float32)
+  root = np.where(kept, vectors / np.sqrt(np.where(kept, values, 1)), 0)
+  return jnp.asarray(root[:, :rank], jnp.float32)
 
 
 def with_unit_diagonal(kernel):

@@ -134,7 +134,7 @@ def _add_products(out, right, items, weights, row_weights):
 
 
 def _orthonormal(columns):
-  """An orthonormal basis of the `columns [items, width]`, through their Gram matrix; zero beyond their rank."""
+  """An orthonormal basis of the `columns [items, width]`, through their Gram matrix; zeros beyond their rank."""
   norm = jnp.linalg.norm(columns, axis=0)
   columns = columns / jnp.where(norm > 0, norm, 1)
   return _product(columns, inverse_root(_product(columns.T, columns)))

@@ -26,6 +26,9 @@ ADAPTATIONS = ('contrastive', 'distil')
 _USERS_A_BATCH = 256
 _PROJECTIONS = 256
 _ITEMS_A_BLOCK = 4096
+# Landmarks of a low-rank kernel for each of its features: as many features as landmarks would be no better than a
+# random choice of them, of four times as many the best are kept.
+_LANDMARKS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,8 +257,9 @@ def content_kernel(workspace, catalogue, warm, read):
   """The content kernel from phrases and text vectors, the mean over all that were `read`.
 
   Up to config.base.dense_items it is float32 `[items, items]`; beyond it is a `LowRankKernel` by the Nystroem method
-  (Williams and Seeger 2001), from kernels between all items and landmarks alone, warm items drawn evenly. What the
-  features leave of the diagonal is kept there (Snelson and Ghahramani 2006).
+  (Williams and Seeger 2001), from kernels between all items and landmarks alone, warm items drawn evenly, of whose
+  eigenpairs the top base.rank are kept. What the features leave of the diagonal is kept there (Snelson and Ghahramani
+  2006).
 
   Args:
     workspace, catalogue: the surroundings and the items.
@@ -267,14 +271,15 @@ def content_kernel(workspace, catalogue, warm, read):
   base, share = workspace.config.base, workspace.config.encoder.share
   if len(terms) <= base.dense_items:
     return kernels.with_unit_diagonal(_between(terms, terms, num_terms, [(z, z) for z in whitened], share))
-  marks = np.sort(np.asarray(jax.random.permutation(workspace.key('landmarks'), warm))[:base.rank])
+  marks = np.sort(np.asarray(jax.random.permutation(workspace.key('landmarks'), warm))[:_LANDMARKS * base.rank])
 
   def block(items):
     found = _between(ragged.take(terms, items), ragged.take(terms, marks), num_terms,
                      [(z[items], z[marks]) for z in whitened], share)
     return jnp.where(items[:, None] == marks, 1., found)
 
-  root, features = kernels.inverse_root(block(marks)), np.zeros((len(terms), len(marks)), np.float32)
+  root = kernels.inverse_root(block(marks), base.rank)
+  features = np.zeros((len(terms), root.shape[1]), np.float32)
   for items in np.array_split(np.arange(len(terms)), -(-len(terms) // _ITEMS_A_BLOCK)):
     features[items] = block(items) @ root
   return kernels.LowRankKernel(jnp.asarray(features))
