@@ -160,6 +160,11 @@ def base():
   config.base.item_reg = 100.
   # Weight of the text kernel in the item-item model.
   config.base.kernel_weight = 50.
+  # The most items for which the content kernel and the item-item model are matrices of items times items; with more
+  # they are factors, and memory is linear in the items.
+  config.base.dense_items = 10_000
+  # Beyond that: the features of the content kernel, and the rank of the co-occurrences.
+  config.base.rank = 1024
   # How much an interaction's value (a count, a rating) says: its weight is (value / the user's mean)^strength.
   config.base.strength = .4
   # Whether validation chooses the values of the six that follow, starting from what they are here.

@@ -19,7 +19,8 @@ from ml_collections import ConfigDict
 from ganrec_jax.data import text
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import UserError
-from ganrec_jax.models import adventure, closed_form
+from ganrec_jax.models import adventure, closed_form, regression
+from ganrec_jax.models.kernels import LowRankKernel
 from ganrec_jax.stages import encode, recommend, tune, workspace
 from ganrec_jax.stages.prepare import prepare
 
@@ -93,15 +94,22 @@ def for_item(space, prepared, encoder, base, words, k):
   ready = None if catalogue.vectors is None else np.pad(catalogue.vectors, ((0, 1), (0, 0)))
   known, new = encode.readings(space, encoder, catalogue.texts, 'encode'), encode.readings(space, encoder, [words])
   read = [np.concatenate(pair) for pair in zip(known, new, strict=True)] or [None]
-  kernel = np.asarray(encode.content_kernel(space, more, warm, [encode.beside(one, ready, warm) for one in read]))
+  kernel = encode.content_kernel(space, more, warm, [encode.beside(one, ready, warm) for one in read])
   if not len(text.transform(text.fit_vocabulary(more.phrases, more.texts, warm), more.phrases[-1:],
                             more.texts[-1:]).values) and space.config.encoder.kind != 'pretrained':
     raise UserError(f'--item_text {words!r}: none of its words or phrases occurs in the catalogue')
-  ridge = kernel[np.ix_(warm, warm)] + base.config.factors.ridge * np.eye(len(warm), dtype=np.float32)
-  factor = jax.scipy.linalg.solve(jnp.asarray(ridge), base.factors.items[warm], assume_a='pos')
-  scores = np.asarray(base.factors.users @ (jnp.asarray(kernel[-1, warm]) @ factor))
+  if isinstance(kernel, LowRankKernel):
+    alike = np.asarray(kernel.features[warm] @ kernel.features[-1])
+    texts = regression.fit(kernel, warm, np.array([len(catalogue)]), base.config.factors.ridge)
+    vector = texts.predict(base.factors.items[warm])[0]
+  else:
+    kernel = np.asarray(kernel)
+    alike = kernel[-1, warm]
+    ridge = kernel[np.ix_(warm, warm)] + base.config.factors.ridge * np.eye(len(warm), dtype=np.float32)
+    vector = jnp.asarray(alike) @ jax.scipy.linalg.solve(jnp.asarray(ridge), base.factors.items[warm], assume_a='pos')
+  scores = np.asarray(base.factors.users @ vector)
   users = np.argsort(-scores, kind='stable')[:k]
-  return users, scores[users], warm[np.argsort(-kernel[-1, warm], kind='stable')[:3]]
+  return users, scores[users], warm[np.argsort(-alike, kind='stable')[:3]]
 
 
 def answer(workdir, user=None, history=None, item_text=None, k=10, gamma=0.):

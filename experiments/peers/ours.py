@@ -19,7 +19,7 @@ def fit_kernel(problem, kernel, key, fields=None, held=None):
 
   Args:
     problem: `Problem`.
-    kernel: float32 `[items, items]`, or None.
+    kernel: float32 `[items, items]`, a `LowRankKernel` beyond base.dense_items, or None.
     key: of the initial factors.
     fields: of config.base that differ, name -> value.
     held: knobs that stay at these values, name -> value.
@@ -29,8 +29,9 @@ def fit_kernel(problem, kernel, key, fields=None, held=None):
   found = []
   for regime in recommend.regimes(config):
     options = recommend.closed(config, regime)
-    flat = {'item_reg': options.item_reg, 'kernel_weight': options.kernel_weight, **dataclasses.asdict(options.factors),
-            **dataclasses.asdict(options.knobs), **(fields or {}), **(held or {})}
+    flat = {'item_reg': options.item_reg, 'kernel_weight': options.kernel_weight, 'dense_items': options.dense_items,
+            'rank': options.rank, **dataclasses.asdict(options.factors), **dataclasses.asdict(options.knobs),
+            **(fields or {}), **(held or {})}
     own = {name: value for name, value in flat.items() if name not in recommend.OF_STAGES}
     params = closed_form.fit(problem.prepared.strengths(config.base.strength), problem.prepared.dataset.items,
                              problem.prepared.warm, kernel, closed_form.flat_config(**own), key)

@@ -56,6 +56,14 @@ def select(ragged, keep):
   return group(rows[keep], ragged.values[keep], len(ragged), ragged.weights[keep])
 
 
+def take(ragged, rows):
+  """The `Ragged` of some rows, int `[b]`, in their order."""
+  lengths = ragged.lengths[rows]
+  offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+  position = np.arange(offsets[-1]) + np.repeat(ragged.offsets[rows] - offsets[:-1], lengths)
+  return Ragged(offsets, ragged.values[position], ragged.weights[position])
+
+
 def pad(ragged, rows, length, fill):
   """The first `length` entries of each of `rows [b]`, padded with `fill`.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ganrec_jax.data.ragged import buckets, group, merge, pad, select
 from ganrec_jax.errors import ConfigError, DataError
-from ganrec_jax.models.kernels import leave_one_out, positive_inverse
+from ganrec_jax.models import regression
 
 _ENTRIES_A_BATCH = 2**15
 _PLAIN_SWEEPS = 3
@@ -81,7 +81,7 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
     histories: `Ragged` over users; values are items, all of them warm.
     num_items: warm and cold items together.
     warm_items: int `[m]`.
-    kernel: float32 `[items, items]`, or None for plain iALS.
+    kernel: float32 `[items, items]`, a `LowRankKernel`, or None for plain iALS.
     config: `AlsConfig`.
     key: for the initial item factors.
     generated: `Ragged` over users of generated interactions, warm and cold items, or None.
@@ -101,7 +101,8 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
   by_item = _transposed(by_user, len(warm))
 
   prior = kernel is not None and config.kappa > 0
-  inverse = positive_inverse(kernel[warm][:, warm] + config.ridge * jnp.eye(len(warm)), 'ridge') if prior else None
+  cold = np.setdiff1d(np.arange(num_items), warm)
+  texts = regression.fit(kernel, warm, cold, config.ridge) if prior else None
   user_batches, item_batches = _batches(by_user), _batches(by_item)
   real_batches = user_batches if generated is None else _batches(real)
   items = .1 / np.sqrt(config.dim) * jax.random.normal(key, (len(warm), config.dim))
@@ -114,16 +115,15 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
   for sweep in range(config.sweeps):
     users = user_step(items, user_batches)
     if prior and sweep >= _PLAIN_SWEEPS:
-      items = _step(leave_one_out(inverse, items), users, item_batches, config.unobserved,
+      items = _step(texts.leave_one_out(items), users, item_batches, config.unobserved,
                     _PRIOR_SHRINKAGE * config.reg, _PRIOR_SHRINKAGE * item_base, config.kappa)
     else:
       items = _step(jnp.zeros_like(items), users, item_batches, config.unobserved, config.reg, item_base, 0.)
   users = user_step(items, real_batches)
 
-  cold = np.setdiff1d(np.arange(num_items), warm)
   everything = jnp.zeros((num_items, config.dim)).at[warm].set(items)
   if prior and len(cold):
-    everything = everything.at[cold].set(kernel[cold][:, warm] @ (inverse @ items))
+    everything = everything.at[cold].set(texts.predict(items))
   if generated is not None and (place[generated.values] < 0).any():
     by_cold = _transposed(select(generated, place[generated.values] < 0), num_items)
     kappa = config.kappa if prior else 0.

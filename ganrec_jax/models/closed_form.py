@@ -9,8 +9,8 @@ import numpy as np
 
 from ganrec_jax.data.ragged import merge, pad, select
 from ganrec_jax.errors import ConfigError
-from ganrec_jax.models import als, cease
-from ganrec_jax.models.kernels import positive_inverse
+from ganrec_jax.models import als, cease, low_rank, regression
+from ganrec_jax.models.kernels import LowRankKernel, positive_inverse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,13 +49,20 @@ class ClosedFormConfig:
     item_reg: regularisation of the item-item model.
     kernel_weight: weight of the text kernel in the item-item model.
     knobs: how the parts become one score.
+    dense_items: the most items for which the item-item model is a matrix; beyond, see `low_rank`.
+    rank: of the co-occurrences beyond that limit.
   """
   factors: als.AlsConfig = als.AlsConfig()
   item_reg: float = 100.
   kernel_weight: float = 50.
   knobs: Knobs = Knobs()
+  dense_items: int = 10_000
+  rank: int = 1024
 
   def __post_init__(self):
+    for name, least in (('dense_items', 0), ('rank', 1)):
+      if not getattr(self, name) >= least:
+        raise ConfigError(f'{name} is {getattr(self, name)}; allowed are whole numbers from {least} on')
     if not (self.item_reg > 0 and self.kernel_weight >= 0):
       raise ConfigError(f'item_reg is {self.item_reg}, kernel_weight {self.kernel_weight}; allowed are item_reg above '
                         '0, kernel_weight from 0 on')
@@ -86,7 +93,8 @@ class ClosedFormParams:
   Attributes:
     factors: `AlsParams`.
     item_item: float32 `[items, items]`, what each item of a history adds to each item's score: CEASE between warm
-      items; the columns of cold items are the kernel ridge regression of the training matrix on texts.
+      items; the columns of cold items are the kernel ridge regression of the training matrix on texts. With more items
+      than `config.dense_items` the same as a `LowRankItemItem`.
     square: float32 `[items]`, the mean square of these scores over the training users; of cold items their mean.
     popular: float32 `[items]`, log popularity, of cold items as predicted, less its mean over warm items.
     warm: bool `[items]`.
@@ -99,7 +107,7 @@ class ClosedFormParams:
     config: the `ClosedFormConfig` it was fitted with; its knobs are where it began.
   """
   factors: als.AlsParams
-  item_item: jax.Array
+  item_item: jax.Array | low_rank.LowRankItemItem
   square: jax.Array
   popular: jax.Array
   warm: jax.Array
@@ -142,35 +150,47 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
     histories: `Ragged` over users; values are items, all of them warm; weights near 1 say how strong each is.
     num_items: warm and cold items together.
     warm_items: int `[m]`.
-    kernel: float32 `[items, items]`, ones on the diagonal, or None where there is no text.
+    kernel: float32 `[items, items]`, ones on the diagonal, or None where there is no text; with more items than
+      `config.dense_items` a `LowRankKernel` or None.
     config: `ClosedFormConfig`.
-    key: for the initial item factors.
+    key: for the initial item factors, and for the subspace of a low rank.
     generated: `Ragged` over users of generated interactions, warm and cold items, or None. They train what is known
       of items; a user is scored by what he really did.
 
   Raises:
     DataError: where a history holds an item that is not warm, or there is no warm item.
-    ConfigError: for hyper-parameters out of range, or a kernel that is not positive definite.
+    ConfigError: for hyper-parameters out of range, a kernel that is not positive definite, or a matrix where the limit
+      asks for a `LowRankKernel`, or the other way round.
   """
-  kernel = None if kernel is None else jnp.asarray(kernel, jnp.float32)
+  low = num_items > config.dense_items
+  if kernel is not None and low != isinstance(kernel, LowRankKernel):
+    raise ConfigError(f'dense_items is {config.dense_items}, and the kernel of {num_items} items is '
+                      f'{type(kernel).__name__}; allowed are matrices up to the limit, LowRankKernel beyond')
+  kernel = kernel if kernel is None or low else jnp.asarray(kernel, jnp.float32)
   factors = als.fit(histories, num_items, warm_items, kernel, config.factors, key, generated)
   warm = np.zeros(num_items, bool)
   warm[warm_items] = True
   known, new = np.flatnonzero(warm), np.flatnonzero(~warm)
   rows, counts = _rows(histories, generated, known)
-  block = cease.fit(rows, len(known), None if kernel is None else kernel[known][:, known], config.item_reg,
-                    config.kernel_weight, counts)
-  item_item = jnp.zeros((num_items, num_items)).at[known[:, None], known].set(block.weights)
   logs = jnp.asarray(np.log1p(np.bincount(histories.values, minlength=num_items)), jnp.float32)
   popular = jnp.where(warm, logs - logs[known].mean(), 0)
-  if kernel is not None and len(new):
-    inverse = positive_inverse(kernel[known][:, known] + _TEXT_RIDGE * jnp.eye(len(known)), 'the kernel')
-    columns = inverse @ kernel[known][:, new]
-    item_item = item_item.at[known[:, None], new].set(columns)
-    popular = popular.at[new].set(popular[known] @ columns)
+  if low:
+    texts = None if kernel is None else regression.fit(kernel, known, new, _TEXT_RIDGE)
+    item_item, square = low_rank.fit(rows, num_items, known, kernel, texts, config.item_reg, config.kernel_weight,
+                                     counts, config.rank, jax.random.fold_in(key, 1))
+    popular = popular if texts is None else popular.at[new].set(texts.predict(popular[known][:, None])[:, 0])
+  else:
+    block = cease.fit(rows, len(known), None if kernel is None else kernel[known][:, known], config.item_reg,
+                      config.kernel_weight, counts)
+    item_item, square = jnp.zeros((num_items, num_items)).at[known[:, None], known].set(block.weights), block.square
+    if kernel is not None and len(new):
+      inverse = positive_inverse(kernel[known][:, known] + _TEXT_RIDGE * jnp.eye(len(known)), 'the kernel')
+      columns = inverse @ kernel[known][:, new]
+      item_item = item_item.at[known[:, None], new].set(columns)
+      popular = popular.at[new].set(popular[known] @ columns)
   lengths = histories.lengths
   return ClosedFormParams(
-    factors, item_item, jnp.full(num_items, block.square.mean()).at[known].set(block.square), popular,
+    factors, item_item, jnp.full(num_items, square.mean()).at[known].set(square), popular,
     jnp.asarray(warm), jnp.float32(lengths[lengths > 0].mean() if lengths.any() else 1),
     jnp.asarray(dataclasses.astuple(config.knobs), jnp.float32), **_entries(histories),
     length=int(lengths.max(initial=1)) or 1, config=config)
@@ -246,7 +266,7 @@ def _parts(params, user_factors, items, weights):
   """What no knob changes: S / sd(S) and E `[batch, items]`, and the relative length of each history `[batch, 1]`."""
   with jax.default_matmul_precision('highest'):
     factors = user_factors @ params.factors.items.T
-    linear = cease.densify(items, weights, len(params.item_item)) @ params.item_item
+    linear = _linear(params.item_item, items, weights)
   length = jnp.maximum((weights > 0).sum(1), 1)[:, None] / params.mean_length
   return _standard(factors, params.warm), linear, length
 
@@ -257,6 +277,12 @@ def _combine(params, knobs, factors, linear, length):
   return (factors
           + length**activity * jnp.where(params.warm, warm_blend, cold_blend) * _standard(linear, params.warm)
           + length**_POPULARITY_DECAY * jnp.where(params.warm, popularity, cold_popularity) * params.popular)
+
+
+def _linear(item_item, items, weights):
+  if isinstance(item_item, low_rank.LowRankItemItem):
+    return item_item.scores(items, weights)
+  return cease.densify(items, weights, len(item_item)) @ item_item
 
 
 def _standard(scores, warm):

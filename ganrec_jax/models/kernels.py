@@ -1,4 +1,4 @@
-"""Content kernels: whitened text vectors, the mixture of two RBF kernels, and kernel ridge regression."""
+"""Content kernels, dense or as features: whitened text vectors, the mixture of two RBF kernels, the Nystroem method."""
 
 import flax.struct
 import jax
@@ -9,6 +9,8 @@ from ganrec_jax.errors import ConfigError, DataError
 
 # Of the kernels of text vectors and of phrases.
 SHARPNESS, TERMS_SHARPNESS = 2., 1.
+# Eigenvalues that are smaller than this share of the largest are what float32 leaves of zero.
+_SMALLEST = 1e-6
 
 
 @flax.struct.dataclass
@@ -73,6 +75,41 @@ def content_kernel(text, terms, share=.5):
     return jnp.exp(sharpness * (jnp.asarray(alike) - 1))
 
   return share * rbf(text, SHARPNESS) + (1 - share) * sum(rbf(alike, TERMS_SHARPNESS) for alike in terms) / len(terms)
+
+
+@flax.struct.dataclass
+class LowRankKernel:
+  """The kernel F F' + diag(1 - |f_j|^2): ones on the diagonal and positive definite, whatever its features F are.
+
+  Attributes:
+    features: float32 `[items, rank]`, rows f_j no longer than 1.
+  """
+  features: jax.Array
+
+  @property
+  def rest(self):
+    """float32 `[items]`, what the features leave of the diagonal."""
+    return jnp.maximum(1 - (self.features ** 2).sum(1), 0)
+
+  def times(self, known, right):
+    """The columns of the items `known [m]` times `right [m, dim]`: float32 `[items, dim]`."""
+    with jax.default_matmul_precision('highest'):
+      out = self.features @ (self.features[known].T @ right)
+      return out.at[known].add(self.rest[known][:, None] * right)
+
+
+def inverse_root(matrix, rank=None):
+  """R float32 `[n, rank]` with R R' the pseudo-inverse of a symmetric positive semi-definite `matrix [n, n]`.
+
+  Columns R = U S^-1/2 by falling eigenvalue, the first `rank` of them where one is given, zero where the eigenvalue is
+  one of float32's zeros. Small matrices only: it is decomposed on the host in double precision.
+  """
+  matrix = np.asarray(matrix, np.float64)
+  values, vectors = np.linalg.eigh(.5 * (matrix + matrix.T))
+  values, vectors = values[::-1], vectors[:, ::-1]
+  kept = values > max(_SMALLEST * values[0], np.finfo(np.float32).tiny)
+  root = np.where(kept, vectors / np.sqrt(np.where(kept, values, 1)), 0)
+  return jnp.asarray(root[:, :rank], jnp.float32)
 
 
 def with_unit_diagonal(kernel):

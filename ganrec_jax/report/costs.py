@@ -32,6 +32,8 @@ _LIBRARIES, _PROGRAMS, _PRETRAINED = 1.5 * GIB, .5 * GIB, .6 * GIB
 # Matrices of items times items, 4 bytes an entry, that are there at once while the closed form is fitted beside the
 # content kernel and the model without generated data.
 MATRICES = 9
+# Beyond base.dense_items, likewise: factors of items times base.rank, 4 bytes an entry.
+FACTORS = 14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,10 +123,16 @@ def matrix(size):
   return 4. * size.items ** 2
 
 
+def dense(size, config):
+  """Whether content kernel and item-item model are matrices."""
+  return size.items <= config.base.dense_items
+
+
 def _encode(size, config):
   """Fixed seconds and seconds of work: training and adapting a BERT, encoding, and the content kernel."""
   encoder = config.encoder
-  fixed, work = _COMPILE[encoder.kind], 2. * size.items ** 2 * 600 / _SOLVE
+  others = size.items if dense(size, config) else config.base.rank
+  fixed, work = _COMPILE[encoder.kind], 2. * size.items * others * 600 / _SOLVE
   if encoder.kind == 'none' or not size.tokens:
     return fixed, work
   shape = bert.VARIANTS['tiny' if encoder.kind == 'trained' else 'minilm-l6']
@@ -158,17 +166,22 @@ def _adversarial(config, rows):
 def _closed_form(size, config, rows):
   """Likewise for the closed form: without generated data, and for each row at each weight and once more."""
   base, weights = config.base, len(config.expand.weights)
-  solves = 10. * size.warm ** 3 + 2. * size.users * size.items ** 2
+  solves, read = 10. * size.warm ** 3 + 2. * size.users * size.items ** 2, 0.
+  others = size.warm
+  if not dense(size, config):
+    # Products with the co-occurrences: three of this rank and one of twice; then bases, two inverses and squares.
+    others, solves, read = base.rank, 40. * size.items * base.rank ** 2, 20. * size.pairs * base.rank
   sweep = (4. * size.pairs * base.dim ** 2 + (size.users + size.warm) * base.dim ** 3 / 2)
-  sweep += 2. * size.warm ** 2 * base.dim * _SMALL / _SOLVE
-  one = solves / _SOLVE + base.sweeps * sweep / _SMALL
+  sweep += 2. * size.warm * others * base.dim * _SMALL / _SOLVE
+  one = solves / _SOLVE + (read + base.sweeps * sweep) / _SMALL
   regimes = 2 if base.regime == 'auto' else 1
   return _COMPILE['base'] + rows * _COMPILE['row'], one * (regimes + rows * (weights + 1))
 
 
 def _evaluate(size, config, rows):
   """Likewise for full ranking: on validation for each turn of a knob and each weight, on test once a row."""
-  ranked = 2. * size.users * size.items ** 2 * size.tasks / _SOLVE
+  others = size.items if dense(size, config) else 6 * config.base.rank  # there and back, of twice the rank and once
+  ranked = 2. * size.users * size.items * others * size.tasks / _SOLVE
   turns = _TURNS / max(size.tasks, 1) * config.base.turn_knobs * (2 if config.base.regime == 'auto' else 1)
   return _COMPILE['evaluation'], ranked * (2 + turns + rows * (len(config.expand.weights) + 2))
 
@@ -187,7 +200,10 @@ def _bytes(size, config):
   found = {'libraries and compiled programs': _LIBRARIES + (_PROGRAMS if config.adversarial.penalty != 'none' else 0)}
   if config.encoder.kind == 'pretrained':
     found['pretrained encoder'] = _PRETRAINED
-  found['item-item matrices'] = MATRICES * matrix(size)
+  if dense(size, config):
+    found['item-item matrices'] = MATRICES * matrix(size)
+  else:
+    found['item factors'] = FACTORS * 4. * size.items * config.base.rank
   found['log, words and vectors'] = 200. * size.interactions + 3. * size.words + 16. * config.base.dim * (
     size.users + size.items)
   if config.recommender.kind != recommend.CLOSED_FORM:

@@ -122,5 +122,6 @@ def _machine(facts):
     name, share = costs.dominant(facts.cost.bytes)
     yield Doubt('memory', f'the run may need {memory(low)} or more, this machine has {memory(facts.memory)}; '
                 f'{percent(share)} of it is: {name}',
-                'raise --config.data.min_item so that fewer items remain (memory grows with their square), take a '
-                'share of the users with --config.data.user_share, or a larger machine')
+                'raise --config.data.min_item so that fewer items remain (memory grows with their square up to '
+                '--config.base.dense_items, which can be lowered), take a share of the users with '
+                '--config.data.user_share, or a larger machine')

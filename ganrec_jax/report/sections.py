@@ -172,6 +172,8 @@ def _cost(facts):
            ('longest', f'{slow}, {percent(slow_share)} of the time'),
            ('largest', f'{large}, {percent(large_share)} of the memory'),
            ('item-item', f'one matrix of {facts.items:,} by {facts.items:,} items is '
-            f'{memory(4. * facts.items ** 2)}; about {costs.MATRICES} are there at once'))
+            f'{memory(4. * facts.items ** 2)}; ' + (
+              f'about {costs.MATRICES} are there at once' if 'item-item matrices' in cost.bytes else
+              'factors of it are held instead, since there are more items than base.dense_items')))
   return Section('What a run will take', lines, ('part', 'seconds'),
                  tuple((part, f'{seconds:,.0f}') for part, seconds in cost.seconds.items()), numeric=(1,))

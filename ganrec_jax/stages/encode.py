@@ -25,6 +25,10 @@ KINDS = ('none', 'pretrained', 'trained')
 ADAPTATIONS = ('contrastive', 'distil')
 _USERS_A_BATCH = 256
 _PROJECTIONS = 256
+_ITEMS_A_BLOCK = 4096
+# Landmarks of a low-rank kernel for each of its features: as many features as landmarks would be no better than a
+# random choice of them, of four times as many the best are kept.
+_LANDMARKS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,14 +54,14 @@ class Content:
   """All that texts say.
 
   Attributes:
-    kernel: float32 `[items, items]`, the content kernel.
+    kernel: the content kernel, float32 `[items, items]`, or a `LowRankKernel` of more items than base.dense_items.
     items: v_j, float32 `[items, width]`, whitened text vectors.
     users: u_i, float32 `[users, tokens, width]`: attention over the vectors of a user's items and, with a BERT, the
       vector of his history's text; None where the adversary's design reads no users.
     texts: float32 `[items, dim]`, the text vectors as the encoder gives them with the catalogue's ready vectors beside
       them, or None without either.
   """
-  kernel: jax.Array
+  kernel: jax.Array | kernels.LowRankKernel
   items: np.ndarray
   users: np.ndarray | None
   texts: np.ndarray | None
@@ -210,8 +214,10 @@ def content(workspace, prepared, encoder):
 
 def projections(workspace, kernel, warm):
   """Random projections of each item's row of the content kernel, float32 `[items, up to 256]`; see `content`."""
-  return np.asarray(kernel[:, warm]) @ np.asarray(jax.random.normal(
-    workspace.key('projection'), (len(warm), min(_PROJECTIONS, len(warm)))))
+  directions = jax.random.normal(workspace.key('projection'), (len(warm), min(_PROJECTIONS, len(warm))))
+  if isinstance(kernel, kernels.LowRankKernel):
+    return np.asarray(kernel.times(warm, directions))
+  return np.asarray(kernel[:, warm]) @ np.asarray(directions)
 
 
 def features(workspace, kernel, warm):
@@ -248,25 +254,55 @@ def beside(texts, ready, warm):
 
 
 def content_kernel(workspace, catalogue, warm, read):
-  """The content kernel float32 `[items, items]` from phrases and text vectors, the mean over all that were `read`.
+  """The content kernel from phrases and text vectors, the mean over all that were `read`.
+
+  Up to config.base.dense_items it is float32 `[items, items]`; beyond it is a `LowRankKernel` by the Nystroem method
+  (Williams and Seeger 2001), from kernels between all items and landmarks alone, warm items drawn evenly, of whose
+  eigenpairs the top base.rank are kept. What the features leave of the diagonal is kept there (Snelson and Ghahramani
+  2006).
 
   Args:
     workspace, catalogue: the surroundings and the items.
     warm: int `[m]`, the items that whitening and vocabulary are fitted on.
     read: a list of float32 `[items, dim]`, or of None where there are no vectors.
   """
-  alike = term_similarities(catalogue, warm)
-  if read[0] is None:
-    return kernels.with_unit_diagonal(kernels.content_kernel(alike[0], alike, 0.))
+  terms = terms_of(catalogue, warm)
+  whitened = [] if read[0] is None else [kernels.whiten(found, warm).apply(found) for found in read]
+  base, share = workspace.config.base, workspace.config.encoder.share
+  if len(catalogue) <= base.dense_items:
+    return kernels.with_unit_diagonal(_between(terms, terms, [(z, z) for z in whitened], share))
+  marks = np.sort(np.asarray(jax.random.permutation(workspace.key('landmarks'), warm))[:_LANDMARKS * base.rank])
+  known = _rows(terms, marks)
+
+  def block(items):
+    found = _between(_rows(terms, items), known, [(z[items], z[marks]) for z in whitened], share)
+    return jnp.where(items[:, None] == marks, 1., found)
+
+  root = kernels.inverse_root(block(marks), base.rank)
+  features = np.zeros((len(catalogue), root.shape[1]), np.float32)
+  for items in np.array_split(np.arange(len(catalogue)), -(-len(catalogue) // _ITEMS_A_BLOCK)):
+    features[items] = block(items) @ root
+  return kernels.LowRankKernel(jnp.asarray(features))
+
+
+def _rows(terms, items):
+  return [(ragged.take(rows, items), num_terms) for rows, num_terms in terms]
+
+
+def _between(left, right, pairs, share):
+  """The kernel float32 `[left, right]` between two sets of `terms_of` and the `pairs` of their whitened vectors."""
+  alike = [text.similarities(one, other, num_terms)
+           for (one, num_terms), (other, _) in zip(left, right, strict=True)]
+  if not pairs:
+    return kernels.content_kernel(alike[0], alike, 0.)
   total = 0.
-  for found in read:
-    z = kernels.whiten(found, warm).apply(found)
-    total += kernels.content_kernel(z @ z.T, alike, workspace.config.encoder.share)
-  return kernels.with_unit_diagonal(total / len(read))
+  for one, other in pairs:
+    total += kernels.content_kernel(one @ other.T, alike, share)
+  return total / len(pairs)
 
 
-def term_similarities(catalogue, warm):
-  """A list of the cosines float32 `[items, items]` of TF-IDF rows, vocabularies fitted on the items `warm [m]`.
+def terms_of(catalogue, warm):
+  """A list of (TF-IDF rows of all items, a `Ragged`; number of terms), vocabularies fitted on the items `warm [m]`.
 
   One by attribute phrases and their words; where no item has any, one by the texts' words and one by the letters of
   the titles, which tell products apart.
@@ -274,7 +310,7 @@ def term_similarities(catalogue, warm):
   found = [text.tfidf(catalogue.phrases, catalogue.texts, warm)]
   if not any(map(len, catalogue.phrases)):
     found.append(text.tfidf(catalogue.phrases, catalogue.titles, warm, text.letter_terms))
-  return [text.similarities(rows, rows, num_terms) for rows, num_terms in found]
+  return found
 
 
 _attention = jax.jit(vectors.user_attention)
@@ -292,8 +328,13 @@ def attend(items, histories):
 
 @functools.singledispatch
 def sha256(value):
-  """The SHA-256 of an array's or of a `Content`'s bits, as hex."""
+  """The SHA-256 of an array's, a `LowRankKernel`'s or a `Content`'s bits, as hex."""
   return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+
+
+@sha256.register
+def _(value: kernels.LowRankKernel):
+  return artifacts.digest('features', sha256(value.features))
 
 
 @sha256.register

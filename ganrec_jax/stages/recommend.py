@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import flax.serialization
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +16,7 @@ from ganrec_jax.data import ragged
 from ganrec_jax.errors import ConfigError, DataError
 from ganrec_jax.evaluation import leaks, ranking
 from ganrec_jax.evaluation.tasks import item_masks, make_tasks
-from ganrec_jax.models import als, blend, closed_form, recommenders
+from ganrec_jax.models import als, blend, closed_form, low_rank, recommenders, regression
 from ganrec_jax.models.recommenders import RecommenderConfig
 from ganrec_jax.stages import encode
 from ganrec_jax.stages.encode import sha256
@@ -97,17 +99,19 @@ def fit_base(workspace, prepared, content, regime):
 
   def compute():
     params = _fit(workspace, prepared, content, config, None)
-    factors = {f'factors.{name}': value for name, value in vars(params.factors).items()}
-    rest = {name: value for name, value in vars(params).items() if name not in ('factors', 'config')}
-    return {name: np.asarray(value) for name, value in (factors | rest).items()}
+    tree = flax.serialization.to_state_dict(params) | {'length': params.length}
+    return {name: np.asarray(value) for name, value in flax.traverse_util.flatten_dict(tree, sep='.').items()}
 
   arrays, there = artifacts.cached(workspace.artifact(f'base.{regime}.npz'), key, compute)
   if there:
     logging.info('base: taken from the work directory')
-  factors = als.AlsParams(**{name.removeprefix('factors.'): jnp.asarray(value)
-                             for name, value in arrays.items() if name.startswith('factors.')})
-  rest = {name: jnp.asarray(value) for name, value in arrays.items() if '.' not in name and name != 'length'}
-  return closed_form.ClosedFormParams(factors=factors, length=int(arrays['length']), config=config, **rest), key
+  length = int(arrays.pop('length'))
+  tree = flax.traverse_util.unflatten_dict({name: jnp.asarray(value) for name, value in arrays.items()}, sep='.')
+  if isinstance(tree['item_item'], dict):
+    tree['item_item'] = low_rank.LowRankItemItem(**tree['item_item'] | {
+      'text': regression.LowRankRegression(**tree['item_item']['text'])})
+  tree['factors'] = als.AlsParams(**tree['factors'])
+  return closed_form.ClosedFormParams(length=length, config=config, **tree), key
 
 
 def _fit(workspace, prepared, content, config, generated):

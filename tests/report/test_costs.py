@@ -41,10 +41,17 @@ def test_sizes_are_those_of_the_data():
 
 def test_many_items_are_dominated_by_their_matrices():
   few, many = (estimate('lastfm', dataclasses.replace(LASTFM, items=items, warm=items * 4 // 5))
-               for items in (30_000, 60_000))
+               for items in (4_000, 8_000))
   assert costs.dominant(many.bytes)[0] == 'item-item matrices'
-  assert many.bytes['item-item matrices'] == 4 * few.bytes['item-item matrices'] == costs.MATRICES * 4 * 60_000**2
+  assert many.bytes['item-item matrices'] == 4 * few.bytes['item-item matrices'] == costs.MATRICES * 4 * 8_000**2
   assert many.seconds['closed form'] > 4 * few.seconds['closed form']
+
+
+def test_beyond_the_limit_memory_is_linear_in_the_items():
+  few, many = (estimate('lastfm', dataclasses.replace(LASTFM, items=items, warm=items * 4 // 5))
+               for items in (30_000, 60_000))
+  assert many.bytes['item factors'] == 2 * few.bytes['item factors'] and 'item-item matrices' not in many.bytes
+  assert few.seconds['closed form'] < many.seconds['closed form'] < 2.1 * few.seconds['closed form']
 
 
 def test_cores_make_work_faster_but_not_compilation():

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from ganrec_jax.data import text
 from ganrec_jax.data.ragged import group
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.encoding import pretrain, tokenizer
@@ -139,7 +140,8 @@ def test_half_of_an_adapted_encoders_kernel_is_the_encoder_as_it_was(trained):
 def test_titles_letters_count_where_no_item_has_phrases():
   catalogue = Catalogue(np.array(['a', 'b', 'c']), np.array(['GT2 pulley', 'GT2-20T belt', 'foil tape']),
                         np.array(['one', 'two', 'three']), ((), (), ()))
-  words, letters = encode.term_similarities(catalogue, np.arange(3))
+  words, letters = (text.similarities(rows, rows, num_terms)
+                    for rows, num_terms in encode.terms_of(catalogue, np.arange(3)))
   assert words[0, 1] == 0 and letters[0, 1] > .1 > letters[0, 2]
   with_phrases = dataclasses.replace(catalogue, phrases=(('tools',), (), ()))
-  assert len(encode.term_similarities(with_phrases, np.arange(3))) == 1
+  assert len(encode.terms_of(with_phrases, np.arange(3))) == 1

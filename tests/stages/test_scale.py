@@ -1,0 +1,61 @@
+"""With more items than base.dense_items a run goes the whole way, and its model comes back as it was left."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from ganrec_jax import pipeline
+from ganrec_jax import recommend as ask
+from ganrec_jax.models import closed_form
+from ganrec_jax.models.kernels import LowRankKernel
+from ganrec_jax.stages import encode, recommend
+from ganrec_jax.stages.prepare import prepare
+
+from . import worlds
+
+
+def _config(**base):
+  return worlds.config(encoder={'kind': 'none'}, base={'sweeps': 2, 'dense_items': 20, **base}, controls='all',
+                       adversarial={'steps': 4, 'chunk': 2}, expand={'weights': (.01,)})
+
+
+def test_features_of_all_warm_items_are_the_kernel(tmp_path, monkeypatch):
+  monkeypatch.setattr(encode, '_ITEMS_A_BLOCK', 40)
+  config, rng = _config(rank=500), np.random.default_rng(0)
+  prepared = prepare(config)
+  catalogue, warm = prepared.dataset.catalogue, prepared.warm
+  read = [rng.normal(size=(len(catalogue), 16)).astype(np.float32) for _ in range(2)]
+  low = encode.content_kernel(worlds.workspace_of(config, tmp_path), catalogue, warm, read)
+  config.base.dense_items = len(catalogue)
+  dense = np.asarray(encode.content_kernel(worlds.workspace_of(config, tmp_path), catalogue, warm, read))
+  assert isinstance(low, LowRankKernel) and low.features.shape == (len(catalogue), len(warm))
+  np.testing.assert_allclose(low.features @ low.features[warm].T, dense[:, warm], atol=2e-3)
+  right = rng.normal(size=(len(warm), 2)).astype(np.float32)
+  np.testing.assert_allclose(low.times(warm, right), dense[:, warm] @ right, atol=.02)
+  assert encode.sha256(low) != encode.sha256(dataclasses.replace(low, features=-low.features))
+
+
+def test_the_whole_run_and_its_questions(tmp_path, capsys):
+  config = _config(rank=32)
+  pipeline.run(config, str(tmp_path))
+  told = capsys.readouterr().out
+  assert 'content_knn_pairs' in told and 'self_labelled' in told
+  space, prepared = worlds.workspace_of(config, tmp_path), prepare(config)
+  content = encode.content(space, prepared, None)
+  assert content.kernel.features.shape == (prepared.dataset.items, 32)
+  first, again = (recommend.fit_base(dataclasses.replace(space, path=path), prepared, content, 'dense')[0]
+                  for path in (str(tmp_path / 'other'), str(tmp_path)))
+  assert jax.tree.structure(first) == jax.tree.structure(again)
+  users = np.arange(8)
+  np.testing.assert_array_equal(closed_form.score(first, users), closed_form.score(again, users))
+  user, words = prepared.dataset.user_ids[0], str(prepared.dataset.catalogue.texts[0])
+  for question in ({'user': user}, {'item_text': words}):
+    assert len(ask.answer(str(tmp_path), **question).splitlines()) > 5
+
+
+@pytest.mark.parametrize(('field', 'value'), [('rank', 0), ('dense_items', -1)])
+def test_values_out_of_range_are_named(field, value):
+  with pytest.raises(Exception, match=f'{field} is {value}'):
+    pipeline.check(_config(**{field: value}))
