@@ -17,7 +17,7 @@ from . import worlds
 
 
 def _config(**base):
-  return worlds.config(encoder={'kind': 'none'}, base={'sweeps': 2, 'dense_items': 20, **base}, controls='all',
+  return worlds.config(encoder={'kind': 'none'}, base={'sweeps': 2, 'dense_items': 20, **base}, controls='self_labelled',
                        adversarial={'steps': 4, 'chunk': 2}, expand={'weights': (.01,)})
 
 
@@ -41,7 +41,7 @@ def test_the_whole_run_and_its_questions(tmp_path, capsys):
   config = _config(rank=32)
   pipeline.run(config, str(tmp_path))
   told = capsys.readouterr().out
-  assert 'content_knn_pairs' in told and 'self_labelled' in told
+  assert 'self_labelled' in told and 'gan' in told
   space, prepared = worlds.workspace_of(config, tmp_path), prepare(config)
   content = encode.content(space, prepared, None)
   assert content.kernel.features.shape == (prepared.dataset.items, 32)
