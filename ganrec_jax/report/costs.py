@@ -26,7 +26,7 @@ _PASSES = {'none': 1., 'gradient': 2., 'r1': 2., 'r1_r2': 3.}  # a step of D, wi
 _START = 5.
 _COMPILE = {'none': 2., 'pretrained': 6., 'trained': 12., 'adapt': 5., 'base': 6., 'gan': 10., 'penalty': 5., 'row': 6.,
             'evaluation': 5., 'network': 15.}
-_TURNS = 60  # rankings of one task while knobs are turned
+_TURNS = 20  # passes over the users of one task while knobs are turned
 # Bytes that do not: libraries, compiled programs, weights.
 _LIBRARIES, _PROGRAMS, _PRETRAINED = 1.5 * GIB, .5 * GIB, .6 * GIB
 # Matrices of items times items, 4 bytes an entry, that are there at once while the closed form is fitted beside the
