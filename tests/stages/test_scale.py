@@ -17,8 +17,8 @@ from . import worlds
 
 
 def _config(**base):
-  return worlds.config(encoder={'kind': 'none'}, base={'sweeps': 2, 'dense_items': 20, **base}, controls='self_labelled',
-                       adversarial={'steps': 4, 'chunk': 2}, expand={'weights': (.01,)})
+  return worlds.config(encoder={'kind': 'none'}, base={'sweeps': 2, 'dense_items': 20, **base},
+                       controls='self_labelled', adversarial={'steps': 4, 'chunk': 2}, expand={'weights': (.01,)})
 
 
 def test_features_of_all_warm_items_are_the_kernel(tmp_path, monkeypatch):
