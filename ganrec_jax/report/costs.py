@@ -7,7 +7,7 @@ import numpy as np
 
 from ganrec_jax.evaluation.tasks import MAIN, train_counts
 from ganrec_jax.models import bert
-from ganrec_jax.stages import adversary, recommend
+from ganrec_jax.stages import adversary, encode, recommend
 
 GIB = 2.**30
 # Estimates are told as a range of this factor down and up.
@@ -131,8 +131,10 @@ def dense(size, config):
 def _encode(size, config):
   """Fixed seconds and seconds of work: training and adapting a BERT, encoding, and the content kernel."""
   encoder = config.encoder
-  others = size.items if dense(size, config) else config.base.rank
-  fixed, work = _COMPILE[encoder.kind], 2. * size.items * others * 600 / _SOLVE
+  fixed, work = _COMPILE[encoder.kind], 2. * size.items ** 2 * 600 / _SOLVE
+  if not dense(size, config):
+    marks = min(encode.LANDMARKS * config.base.rank, size.warm)
+    work = 2. * size.items * marks * 300 / _SMALL + 36. * marks ** 3 / _SOLVE
   if encoder.kind == 'none' or not size.tokens:
     return fixed, work
   shape = bert.VARIANTS['tiny' if encoder.kind == 'trained' else 'minilm-l6']
@@ -170,7 +172,7 @@ def _closed_form(size, config, rows):
   others = size.warm
   if not dense(size, config):
     # Products with the co-occurrences: three of this rank and one of twice; then bases, two inverses and squares.
-    others, solves, read = base.rank, 40. * size.items * base.rank ** 2, 20. * size.pairs * base.rank
+    others, solves, read = base.rank, 60. * size.items * base.rank ** 2, 250. * size.pairs * base.rank
   sweep = (4. * size.pairs * base.dim ** 2 + (size.users + size.warm) * base.dim ** 3 / 2)
   sweep += 2. * size.warm * others * base.dim * _SMALL / _SOLVE
   one = solves / _SOLVE + (read + base.sweeps * sweep) / _SMALL

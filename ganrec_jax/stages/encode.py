@@ -28,7 +28,7 @@ _PROJECTIONS = 256
 _ITEMS_A_BLOCK = 4096
 # Landmarks of a low-rank kernel for each of its features: as many features as landmarks would be no better than a
 # random choice of them, of four times as many the best are kept.
-_LANDMARKS = 4
+LANDMARKS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,7 +271,7 @@ def content_kernel(workspace, catalogue, warm, read):
   base, share = workspace.config.base, workspace.config.encoder.share
   if len(catalogue) <= base.dense_items:
     return kernels.with_unit_diagonal(_between(terms, terms, [(z, z) for z in whitened], share))
-  marks = np.sort(np.asarray(jax.random.permutation(workspace.key('landmarks'), warm))[:_LANDMARKS * base.rank])
+  marks = np.sort(np.asarray(jax.random.permutation(workspace.key('landmarks'), warm))[:LANDMARKS * base.rank])
   known = _rows(terms, marks)
 
   def block(items):

@@ -14,8 +14,9 @@ SAMPLE = costs.Sizes(1080, 872, 698, 19_413, 5, 200, 23., 29_623, 500_000)
 LASTFM = costs.Sizes(1869, 4607, 3686, 49_495, 5, 50, 21., 77_432, 6_000_000)
 
 
-def estimate(variant, size, **top):
+def estimate(variant, size, dense_items=10_000, **top):
   config = worlds.worlds.config(variant)
+  config.base.dense_items = dense_items
   for name, value in top.items():
     config[name] = value
   return costs.estimate(size, config, worlds.MACHINE)
@@ -40,10 +41,10 @@ def test_sizes_are_those_of_the_data():
 
 
 def test_many_items_are_dominated_by_their_matrices():
-  few, many = (estimate('lastfm', dataclasses.replace(LASTFM, items=items, warm=items * 4 // 5))
-               for items in (4_000, 8_000))
+  few, many = (estimate('lastfm', dataclasses.replace(LASTFM, items=items, warm=items * 4 // 5), dense_items=60_000)
+               for items in (30_000, 60_000))
   assert costs.dominant(many.bytes)[0] == 'item-item matrices'
-  assert many.bytes['item-item matrices'] == 4 * few.bytes['item-item matrices'] == costs.MATRICES * 4 * 8_000**2
+  assert many.bytes['item-item matrices'] == 4 * few.bytes['item-item matrices'] == costs.MATRICES * 4 * 60_000**2
   assert many.seconds['closed form'] > 4 * few.seconds['closed form']
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ganrec_jax import pipeline
 from ganrec_jax import recommend as ask
-from ganrec_jax.models import closed_form
+from ganrec_jax.errors import ConfigError
 from ganrec_jax.models.kernels import LowRankKernel
 from ganrec_jax.stages import encode, recommend
 from ganrec_jax.stages.prepare import prepare
@@ -17,8 +17,8 @@ from . import worlds
 
 
 def _config(**base):
-  return worlds.config(encoder={'kind': 'none'}, base={'sweeps': 2, 'dense_items': 20, **base}, controls='self_labelled',
-                       adversarial={'steps': 4, 'chunk': 2}, expand={'weights': (.01,)})
+  return worlds.config(encoder={'kind': 'none'}, base={'sweeps': 2, 'dense_items': 20, **base},
+                       controls='self_labelled', adversarial={'steps': 4, 'chunk': 2}, expand={'weights': (.01,)})
 
 
 def test_features_of_all_warm_items_are_the_kernel(tmp_path, monkeypatch):
@@ -37,25 +37,24 @@ def test_features_of_all_warm_items_are_the_kernel(tmp_path, monkeypatch):
   assert encode.sha256(low) != encode.sha256(dataclasses.replace(low, features=-low.features))
 
 
-def test_the_whole_run_and_its_questions(tmp_path, capsys):
+def test_the_whole_run_and_a_question(tmp_path, capsys):
   config = _config(rank=32)
   pipeline.run(config, str(tmp_path))
-  told = capsys.readouterr().out
-  assert 'self_labelled' in told and 'gan' in told
+  assert 'self_labelled' in capsys.readouterr().out
+  assert len(ask.answer(str(tmp_path), item_text='a dreamy synth album').splitlines()) > 5
+
+
+def test_the_model_comes_back_as_it_was_left(tmp_path):
+  config = _config(rank=32)
   space, prepared = worlds.workspace_of(config, tmp_path), prepare(config)
   content = encode.content(space, prepared, None)
   assert content.kernel.features.shape == (prepared.dataset.items, 32)
-  first, again = (recommend.fit_base(dataclasses.replace(space, path=path), prepared, content, 'dense')[0]
-                  for path in (str(tmp_path / 'other'), str(tmp_path)))
+  first, again = (recommend.fit_base(space, prepared, content, 'dense')[0] for _ in range(2))
   assert jax.tree.structure(first) == jax.tree.structure(again)
-  users = np.arange(8)
-  np.testing.assert_array_equal(closed_form.score(first, users), closed_form.score(again, users))
-  user, words = prepared.dataset.user_ids[0], str(prepared.dataset.catalogue.texts[0])
-  for question in ({'user': user}, {'item_text': words}):
-    assert len(ask.answer(str(tmp_path), **question).splitlines()) > 5
+  jax.tree.map(np.testing.assert_array_equal, first, again)
 
 
 @pytest.mark.parametrize(('field', 'value'), [('rank', 0), ('dense_items', -1)])
 def test_values_out_of_range_are_named(field, value):
-  with pytest.raises(Exception, match=f'{field} is {value}'):
+  with pytest.raises(ConfigError, match=f'{field} is {value}'):
     pipeline.check(_config(**{field: value}))
