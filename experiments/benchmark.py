@@ -19,8 +19,9 @@ Validation chooses, and what is chosen there is fitted anew on every draw. Test 
 
 Everything done is kept in the work directory under a hash of peer, options, the source of the peer and the data, so a
 run that was killed goes on where it was. It leaves `benchmark.NAME.json` and `frontier.NAME.png` beside this file.
-Where the results are there already, `--peers` makes the rows of these peers anew and leaves the others, blends and
-comparisons as they were; each figure carries the revision that made it.
+Where the results are there already, `--peers` makes the rows of these peers anew and leaves the others and the blends
+as they were; each figure carries the revision that made it. Ours is then compared with the best peers and blends that
+are there, fitted anew as they were chosen.
 """
 
 import argparse
@@ -97,7 +98,7 @@ def test(planned, draws, load, workdir):
   return [found[key] for key in keys], hashes
 
 
-def run(load, peers, number, draws, workdir, blend=True):
+def run(load, peers, number, draws, workdir, before=None):
   """The whole benchmark of one data set, as a dict for JSON.
 
   Args:
@@ -106,20 +107,22 @@ def run(load, peers, number, draws, workdir, blend=True):
     number: trials of each.
     draws: how many.
     workdir: where trials are kept.
-    blend: whether to blend the peers and to compare ours with them.
+    before: results of all peers, of which only those of `peers` are made anew; nothing is blended then.
   """
   start, first = time.perf_counter(), load(0)
   data = trials.data_hash(first)
   found = tune(peers, first, number, workdir)
   tuned = [entry[:3] for entry in found]
-  blended = blends.tune([entry for entry in tuned if not entry[0].single], first, data, workdir) if blend else {}
+  blended = {} if before else blends.tune([entry for entry in tuned if not entry[0].single], first, data, workdir)
   planned = summary.cells(tuned, blended, blends.peer, blends.options)
   drawn = [cell for cell in planned if cell.column == 'warm' and summary.ONE not in cell.row]
   curves = {cell.row: frontier.curve(cell.peer, cell.options, first, data, workdir)
             for cell in tqdm(drawn, f'{first.name}: frontier', unit='curve', mininterval=5)}
-  tests, hashes = test(planned, draws, lambda draw: first if draw == 0 else load(draw), workdir)
-  singles, revision = [peer.name for peer in peers if peer.single and blend], pipeline.revision()
-  return {
+  singles, revision = [peer.name for peer in peers if peer.single], pipeline.revision()
+  rivals = summary.rivals(before, PEERS, blends.peer, blends.options) if before is not None and singles else []
+  rivals = [cell for cell in rivals if cell.row not in {other.row for other in planned}]
+  tests, hashes = test(planned + rivals, draws, lambda draw: first if draw == 0 else load(draw), workdir)
+  result = {
     'name': first.name, 'config_sha256': artifacts.digest(first.config.to_dict()), 'data_sha256': hashes,
     'git_revision': revision, 'seeds': list(range(draws)), 'device': jax.devices()[0].device_kind,
     'jax': jax.__version__, 'wall_seconds': time.perf_counter() - start,
@@ -129,9 +132,10 @@ def run(load, peers, number, draws, workdir, blend=True):
     'blends': {task: blends.options(parts) | {'valid': value, 'tried': tried}
                for task, (parts, value, tried) in blended.items()},
     'cells': [summary.record(cell, those) | {'git_revision': revision}
-              for cell, those in zip(planned, tests, strict=True)],
-    'comparisons': [one for name in singles for one in summary.compare(planned, tests, name)],
+              for cell, those in zip(planned, tests, strict=False)],
+    'comparisons': [one for name in singles for one in summary.compare(planned + rivals, tests, name)],
     'frontier': {'gammas': frontier.GAMMAS, 'curves': curves}}
+  return result if before is None else summary.updated(before, result)
 
 
 def _options():
@@ -163,11 +167,9 @@ def main():
     print(summary.markdown([artifacts.read_json(path) for path in sorted(out.glob('benchmark.*.json'))]))
     return
   path, peers = out / f'benchmark.{name}.json', [peer for peer in PEERS if peer.name in options.peers]
-  partial = len(peers) < len(PEERS) and path.exists()
+  before = artifacts.read_json(path) if len(peers) < len(PEERS) else None
   result = run(lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')), peers, options.trials,
-               options.draws, str(workdir / name), not partial)
-  if partial:
-    result = summary.updated(artifacts.read_json(path), result)
+               options.draws, str(workdir / name), before)
   artifacts.write_json(path, result)
   frontier.draw(out / f'frontier.{name}.png', result['frontier']['curves'], ('ours', summary.BLEND),
                 f'{name}: taking popularity out of the scores')

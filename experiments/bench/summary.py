@@ -69,8 +69,6 @@ def cells(tuned, blends, blend_peer, blend_options):
 def updated(before, result):
   """The results `before` with those rows made anew that `result` has, and its new ones.
 
-  Comparisons of rows that are made anew are left out: they need the lists of all.
-
   Raises:
     DataError: where the two are not of the same data.
   """
@@ -79,7 +77,7 @@ def updated(before, result):
     raise DataError(f'{result["name"]}: the results that are there are of other data; remove them, or run all peers')
   rows = {cell['row'] for cell in result['cells']}
   kept = [{'git_revision': before['git_revision']} | cell for cell in before['cells'] if cell['row'] not in rows]
-  compared = [one for one in before['comparisons'] if one['row'] not in rows]
+  compared = [one for one in before['comparisons'] if one['row'] not in rows] + result['comparisons']
   merged = {name: before[name] | result[name] for name in ('spaces', 'trials', 'chosen')}
   curves = before['frontier']['curves'] | result['frontier']['curves']
   return before | merged | {
@@ -88,6 +86,35 @@ def updated(before, result):
     'data_sha256': max(before['data_sha256'], result['data_sha256'], key=len),
     'seeds': max(before['seeds'], result['seeds'], key=len),
     'wall_seconds': before['wall_seconds'] + result['wall_seconds']}
+
+
+def rivals(result, peers, blend_peer, blend_options):
+  """The `Cell`s of a result that ours is compared with: in each task the best peer on test and the best blend.
+
+  Args:
+    result: what `benchmark.run` gave.
+    peers: of `Peer`.
+    blend_peer, blend_options: `blends.peer` and `blends.options`.
+  """
+  known, out = {peer.name: peer for peer in peers}, []
+  for column in COMPARED:
+    there = {one['row']: one for one in result['cells'] if one['column'] == column and 'mean' in one}
+    best = max((row for row in there if _is_peer(row, known.get(there[row]['peer']))), default=None,
+               key=lambda row: there[row]['mean'])
+    if best is not None:
+      one = there[best]
+      task = 'never' if best.endswith(NEVER) else column
+      out.append(Cell(best, column, task, known[one['peer']], one['options'], one['valid']))
+    if BLEND in there:
+      parts = [(known[part['peer']], part['options'], part['warm'], part['cold'])
+               for part in there[BLEND]['options']['parts']]
+      out.append(Cell(BLEND, column, column, blend_peer(parts), blend_options(parts), there[BLEND]['valid']))
+  return out
+
+
+def _is_peer(row, peer):
+  """Whether a row is one of a peer with a trial for each task, which is what ours is compared with beside the blend."""
+  return row != BLEND and ONE not in row and peer is not None and not peer.single
 
 
 def by_user(found, task):
@@ -143,9 +170,8 @@ def compare(planned, found, ours, resamples=10000):
     values = {row: triple for row, triple in values.items() if triple[1]}
     if ours not in values:
       continue
-    rivals = [row for row, (cell, *_) in values.items()
-              if row not in (ours, BLEND) and ONE not in row and not cell.peer.single]
-    best = max(rivals, key=lambda row: _mean(*values[row][::2]), default=None)
+    others = [row for row, (cell, *_) in values.items() if row != ours and _is_peer(row, cell.peer)]
+    best = max(others, key=lambda row: _mean(*values[row][::2]), default=None)
     for against in (best, BLEND):
       if against in values:
         out.append({'row': ours, 'task': column, 'against': against}

@@ -61,22 +61,26 @@ def test_a_second_run_fits_nothing_and_says_the_same(done):
   assert {**again, 'wall_seconds': 0} == {**result, 'wall_seconds': 0}
 
 
-def test_rows_of_some_peers_are_made_anew_and_the_others_stay(done):
+def test_rows_of_some_peers_are_made_anew_and_the_others_stay(done, monkeypatch):
   folder, result, _ = done
+  monkeypatch.setattr(benchmark, 'PEERS', PEERS)
   old = result | {'git_revision': 'old', 'cells': [cell | {'mean': 0., 'git_revision': 'old'}
                                                    for cell in result['cells']]}
-  some = benchmark.run(small, PEERS[:1], 3, 2, str(folder), blend=False)
-  assert not some['blends'] and not some['comparisons']
-  found = summary.updated(old, some)
+  found = benchmark.run(small, PEERS[:1], 3, 2, str(folder), old)
   assert {cell['row'] for cell in found['cells']} == {cell['row'] for cell in result['cells']}
   for cell in found['cells']:
     mine = cell['row'].startswith('knn')
     assert (cell['mean'] == 0., cell['git_revision'] == 'old') == (not mine, not mine)
   assert found['blends'] == result['blends'] and found['comparisons'] == result['comparisons']
-  ours = benchmark.run(small, PEERS[3:], 3, 2, str(folder), blend=False)
-  assert result['comparisons'] and not summary.updated(old, ours)['comparisons']
   with pytest.raises(DataError, match='other data'):
-    summary.updated(old | {'data_sha256': ['another']}, some)
+    benchmark.run(small, PEERS[:1], 3, 2, str(folder), old | {'data_sha256': ['another']})
+
+
+def test_ours_made_anew_is_compared_with_the_rivals_that_are_there(done, monkeypatch):
+  folder, result, _ = done
+  monkeypatch.setattr(benchmark, 'PEERS', PEERS)
+  found = benchmark.run(small, PEERS[3:], 3, 2, str(folder), result | {'comparisons': []})
+  assert result['comparisons'] and found['comparisons'] == result['comparisons']
 
 
 def test_a_lost_trial_only_is_done_again(done):
