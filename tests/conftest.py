@@ -16,9 +16,17 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
   os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '.2'
   atexit.register(shutil.rmtree, os.environ['JAX_COMPILATION_CACHE_DIR'], ignore_errors=True)
 
+import jax  # noqa: E402
 import pytest  # noqa: E402
 
 REAL_DATA = pathlib.Path(__file__).resolve().parents[2] / 'shared' / 'data'
+
+
+@pytest.fixture(autouse=True, scope='module')
+def forget_programs():
+  """Compiled programs hold many memory mappings; where a process has 65,530 of them the next program crashes it."""
+  yield
+  jax.clear_caches()
 
 
 @pytest.fixture
