@@ -1,0 +1,102 @@
+"""Generator and critic of whole user profiles: sets of items as rows of zeros and ones."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ganrec_jax.models.cease import densify
+
+# Steps of bisection; scores of a row are told apart down to a 2^-40th of their range, below float32's grain.
+_HALVINGS = 40
+
+
+class ProfileVae(nn.Module):
+  """MultVAE (Liang et al. 2018): items - hidden - latent - hidden - items, tanh, its last layer named `logits`."""
+  items: int
+  latent: int = 64
+  hidden: int = 400
+
+  def setup(self):
+    self.inner = nn.Dense(self.hidden)
+    self.code = nn.Dense(2 * self.latent)
+    self.outer = nn.Dense(self.hidden)
+    self.logits = nn.Dense(self.items)
+
+  def encode(self, x):
+    """Mean and log-variance `[batch, latent]` of q(z | x) for rows `x [batch, items]` of length 1."""
+    return jnp.split(self.code(nn.tanh(self.inner(x))), 2, axis=-1)
+
+  def states(self, z):
+    """The decoder's last hidden layer `[batch, hidden]`."""
+    return nn.tanh(self.outer(z))
+
+  def decode(self, z):
+    """The logits `[batch, items]` of a profile's items."""
+    return self.logits(self.states(z))
+
+  def __call__(self, x, noise):
+    mean, log_variance = self.encode(x)
+    return self.decode(mean + jnp.exp(log_variance / 2) * noise), mean, log_variance
+
+
+class ProfileCritic(nn.Module):
+  """Logits `[batch]` of profiles `x [batch, items]` being real: an MLP of what a profile holds on average.
+
+  It reads the mean of given item vectors (collaborative ones, frozen), that of vectors of its own, and the length:
+  [3 x V / sqrt(|x| + 1), 3 x E / sqrt(|x| + 1), log(1 + |x|) - 3].
+  """
+  own: int = 64
+  hidden: int = 128
+
+  @nn.compact
+  def __call__(self, x, vectors):
+    own = self.param('items', nn.initializers.normal(.125), (x.shape[1], self.own))
+    length = x.sum(1, keepdims=True)
+    means = 3 * x @ jnp.concatenate([vectors, own], 1) / jnp.sqrt(length + 1)
+    state = jnp.concatenate([means, jnp.log1p(length) - 3], 1)
+    for _ in range(2):
+      state = nn.leaky_relu(nn.Dense(self.hidden)(state), .2)
+    return nn.Dense(1)(state)[:, 0]
+
+
+def unit_rows(items, weights, columns):
+  """The profiles `[batch, columns]` of padded `items [batch, length]` with `weights`, rows of length 1."""
+  x = densify(items, weights, columns)
+  return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+def negative_elbo(logits, x, mean, log_variance, beta):
+  """-sum_i x_i log softmax(logits)_i + beta KL(q(z | x) || N(0, I)) of each row (Liang et al. 2018, equation 5)."""
+  likelihood = (x * jax.nn.log_softmax(logits)).sum(1)
+  return beta * .5 * (mean ** 2 + jnp.exp(log_variance) - 1 - log_variance).sum(1) - likelihood
+
+
+def above(scores, number):
+  """What the `number [batch]` highest of `scores [batch, items]` are above, and no others, `[batch]`.
+
+  By bisection instead of sorting. Scores of -inf count as not there, and where fewer than `number` are there, all are
+  above; scores that are equal to the bit may make it more.
+  """
+  def halve(bounds, _):
+    low, high = bounds
+    middle = (low + high) / 2
+    many = (scores > middle[:, None]).sum(1) >= number
+    return (jnp.where(many, middle, low), jnp.where(many, high, middle)), None
+
+  lowest = jnp.where(scores > -jnp.inf, scores, jnp.inf).min(1) - 1
+  (low, _), _ = jax.lax.scan(halve, (lowest, scores.max(1)), length=_HALVINGS)
+  return low
+
+
+def draw_profiles(logits, gumbel, number, temperature):
+  """Profiles `[batch, items]` of `number [batch]` items each, drawn without replacement from softmax(logits / T).
+
+  The highest of logits / T + Gumbel noise are such a draw (Vieira 2014; Kool et al. 2019). The value is 0 or 1; the
+  gradient is that of min(1, number softmax(logits / T)), each item's expected count (straight-through, Bengio et al.
+  2013).
+  """
+  scaled = logits / temperature
+  scores = jax.lax.stop_gradient(scaled) + gumbel
+  hard = scores > above(scores, number)[:, None]
+  soft = jnp.minimum(1, number[:, None] * jax.nn.softmax(scaled))
+  return soft + jax.lax.stop_gradient(hard - soft)

@@ -1,0 +1,1 @@
+"""Whole user profiles: a generator, its critic, and what its profiles are worth."""

@@ -1,0 +1,182 @@
+"""The generator's decoder against a critic of whole profiles: G(z) draws a history, D reads it."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from ganrec_jax.adversarial.losses import LOSSES, PENALTIES
+from ganrec_jax.models.cease import densify
+from ganrec_jax.models.profiles import ProfileCritic, ProfileVae, draw_profiles, unit_rows
+from ganrec_jax.profiles.likelihood import draw_latents, flat, gather
+from ganrec_jax.training import loop
+from ganrec_jax.training.update import gradient_update
+
+_DECODER = ('outer', 'logits')
+
+
+@flax.struct.dataclass
+class GameState:
+  """All that a step changes."""
+  decoder: Any
+  critic: Any
+  decoder_opt: Any
+  critic_opt: Any
+  step: jax.Array
+
+
+def parted(params):
+  """The decoder's and the encoder's part of the parameters of a `ProfileVae`."""
+  params = params['params']
+  return ({name: params[name] for name in _DECODER}, {name: params[name] for name in params if name not in _DECODER})
+
+
+def joined(decoder, encoder):
+  """The parameters of a `ProfileVae` from both parts."""
+  return {'params': decoder | encoder}
+
+
+def _optimizers(config):
+  return optax.adam(config.g_rate, .5, .9), optax.adam(config.d_rate, 0., .9)
+
+
+def make_step(config, columns, encoder, vectors):
+  """Makes `step(state, batch, axis=None) -> (state, metrics)`: an update of the critic, then one of the decoder.
+
+  The decoder descends (1 - s) NLL + s l L_G, where l = |grad NLL| / |grad L_G| on its last layer makes s the
+  adversary's share of the gradient whatever the critic's scale is; NLL is of real profiles at z from q(z | x).
+
+  Args:
+    config: `ProfileConfig`.
+    columns: how many items there are.
+    encoder: the frozen part of the `ProfileVae`.
+    vectors: collaborative item vectors float32 `[columns, dim]`, rows of length 1.
+  """
+  model, critic = ProfileVae(columns, config.latent, config.hidden), ProfileCritic()
+  loss, penalty, share = LOSSES[config.loss], PENALTIES[config.penalty], config.adversarial_share
+  g_optimizer, d_optimizer = _optimizers(config)
+
+  def thinned(x, keep):
+    return x * keep
+
+  def fakes(decoder, part):
+    logits = model.apply(joined(decoder, encoder), part['z'], method='decode')
+    return thinned(draw_profiles(logits, part['gumbel'], part['number'], config.temperature), part['fake_keep'])
+
+  def reals(part):
+    return thinned(densify(part['items'], part['there'], columns), part['real_keep'])
+
+  def judge(params):
+    return lambda x: critic.apply(params, x, vectors)
+
+  def d_objective(params, decoder, part, weight):
+    real, fake, score = reals(part), jax.lax.stop_gradient(fakes(decoder, part)), judge(params)
+    real_logits, fake_logits = score(real), score(fake)
+    value = loss.d_loss(real_logits, fake_logits, weight)
+    slopes = penalty(score, score, real, fake, part['mix'], weight) if config.penalty_weight else jnp.float32(0)
+    right = ((real_logits > 0) * 1. + (fake_logits <= 0)) / 2
+    return value + config.penalty_weight * slopes, {'adversarial': value, 'penalty': slopes,
+                                                    'accuracy': (weight * right).mean(),
+                                                    'margin': (weight * (real_logits - fake_logits)).mean()}
+
+  def likelihood(decoder, part, weight):
+    mean, log_variance = model.apply(joined(decoder, encoder), unit_rows(part['items'], part['there'], columns),
+                                     method='encode')
+    logits = model.apply(joined(decoder, encoder), mean + jnp.exp(log_variance / 2) * part['noise'], method='decode')
+    x = densify(part['items'], part['there'], columns)
+    return -(weight * (x * jax.nn.log_softmax(logits)).sum(1)).mean()
+
+  def adversarial(decoder, critic_params, part, weight):
+    score = judge(critic_params)
+    return loss.g_loss(score(fakes(decoder, part)), score(reals(part)), weight)
+
+  update_d = gradient_update(d_objective, d_optimizer)
+
+  def update_g(state, critic_params, part, weight, axis):
+    (nll, pull), (against, push) = (jax.value_and_grad(one)(state.decoder, *args, part, weight)
+                                    for one, args in ((likelihood, ()), (adversarial, (critic_params,))))
+    if axis is not None:
+      nll, pull, against, push = jax.lax.pmean((nll, pull, against, push), axis)
+    ratio = optax.tree.norm(pull['logits']) / jnp.maximum(optax.tree.norm(push['logits']), 1e-12)
+    grads = jax.tree.map(lambda a, b: (1 - share) * a + share * ratio * b, pull, push)
+    updates, opt = g_optimizer.update(grads, state.decoder_opt)
+    metrics = {'nll': nll, 'adversarial': against, 'ratio': ratio, 'grad_norm': optax.tree.norm(grads)}
+    return optax.apply_updates(state.decoder, updates), opt, metrics
+
+  def step(state, batch, axis=None):
+    weight, parts = batch['weight'], {name: leaf for name, leaf in batch.items() if name != 'weight'}
+    first, second = ({name: leaf[:, draw] for name, leaf in parts.items()} for draw in range(2))
+    critic_params, critic_opt, d_metrics = update_d(state.critic, state.critic_opt, state.decoder, first, weight,
+                                                    axis=axis)
+    decoder, decoder_opt, g_metrics = update_g(state, critic_params, second, weight, axis)
+    # A critic that has seen nothing yet would lead the decoder anywhere.
+    ready = state.step >= config.warm_up
+    decoder, decoder_opt = (jax.tree.map(lambda new, old: jnp.where(ready, new, old), *pair)
+                            for pair in ((decoder, state.decoder), (decoder_opt, state.decoder_opt)))
+    metrics = {f'd_{name}': value for name, value in d_metrics.items()}
+    metrics |= {f'g_{name}': value for name, value in g_metrics.items()} | {'loss': g_metrics['nll']}
+    return GameState(decoder, critic_params, decoder_opt, critic_opt, state.step + 1), metrics
+
+  return step
+
+
+def make_sample(config, columns, length, prior):
+  """Makes `sample(key, data) -> batch` with two draws a row, the critic's and the decoder's.
+
+  Args:
+    config: `ProfileConfig`.
+    columns: how many items there are.
+    length: of the longest real profile.
+    prior: `Prior`.
+  """
+  draws = (config.batch, 2)
+
+  def keep(key):
+    rate, kept = jax.random.split(key)
+    rates = jax.random.uniform(rate, (*draws, 1), maxval=config.thinning)
+    return jax.random.uniform(kept, (*draws, columns)) >= rates
+
+  def sample(key, data):
+    keys = jax.random.split(key, 7)
+    items, there = gather(data, jax.random.randint(keys[0], (2 * config.batch,), 0, len(data['offsets']) - 1), length)
+    z, number = draw_latents(prior, keys[1], 2 * config.batch)
+    return {
+      'items': items.reshape(*draws, length), 'there': there.reshape(*draws, length), 'z': z.reshape(*draws, -1),
+      'number': number.reshape(draws), 'gumbel': jax.random.gumbel(keys[2], (*draws, columns)),
+      'real_keep': keep(keys[3]), 'fake_keep': keep(keys[4]), 'mix': jax.random.uniform(keys[5], draws),
+      'noise': jax.random.normal(keys[6], (*draws, config.latent)), 'weight': jnp.ones(config.batch)}
+  return sample
+
+
+def train(params, prior, profiles, vectors, config, key, around, evaluate=None):
+  """Trains the decoder on against a critic, or by its likelihood alone where the adversary's share is 0.
+
+  Args:
+    params: of a `ProfileVae`, fitted.
+    prior: its `Prior`.
+    profiles: `Ragged` over users; values are columns, no row is empty.
+    vectors: collaborative item vectors float32 `[columns, dim]`.
+    config: `ProfileConfig`.
+    key: of all randomness.
+    around: `loop.Surroundings`.
+    evaluate: `evaluate(decoder) -> (value, metrics)`, the higher the better; the last state is kept without it.
+
+  Returns:
+    (parameters of the `ProfileVae`, summary of `loop.run`).
+
+  Raises:
+    Diverged: where a number is not finite.
+  """
+  first, steps = jax.random.split(key)
+  columns, (decoder, encoder) = len(vectors), parted(params)
+  vectors = vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+  critic = jax.jit(ProfileCritic().init)(first, jnp.zeros((1, columns)), vectors)
+  g_optimizer, d_optimizer = _optimizers(config)
+  state = GameState(decoder, critic, g_optimizer.init(decoder), d_optimizer.init(critic), jnp.int32(0))
+  kept, summary = loop.run(
+    make_step(config, columns, encoder, vectors), make_sample(config, columns, int(profiles.lengths.max()), prior),
+    state, flat(profiles), steps, loop.Schedule(config.steps, config.chunk), around,
+    keep=lambda state: state.decoder, evaluate=evaluate)
+  return joined(kept, encoder), summary

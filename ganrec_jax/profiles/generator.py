@@ -1,0 +1,105 @@
+"""The fitted generator of profiles over a whole catalogue, and its draws, batch by batch."""
+
+import functools
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ganrec_jax.data.ragged import Ragged
+from ganrec_jax.models import regression
+from ganrec_jax.models.profiles import above
+from ganrec_jax.profiles.likelihood import Prior, draw_latents
+
+BATCH = 1024
+# Noise variances of the kernel ridge regression that are tried for new items, leave-one-out.
+_RIDGES = (.1, .3, 1., 3., 10.)
+
+
+@flax.struct.dataclass
+class Generator:
+  """G(z): the logits of a profile's items are tanh(z inner + inner_bias) outer + outer_bias.
+
+  Attributes:
+    inner: float32 `[latent, hidden]`.
+    inner_bias: float32 `[hidden]`.
+    outer: float32 `[hidden, items]`; columns of cold items are predicted from texts.
+    outer_bias: float32 `[items]`; -inf for items that never occur.
+    warm: bool `[items]`.
+    prior: `Prior` of z and of lengths.
+  """
+  inner: jax.Array
+  inner_bias: jax.Array
+  outer: jax.Array
+  outer_bias: jax.Array
+  warm: jax.Array
+  prior: Prior
+
+  def logits(self, z):
+    """float32 `[batch, items]` for `z [batch, latent]`."""
+    return jnp.tanh(z @ self.inner + self.inner_bias) @ self.outer + self.outer_bias
+
+
+def make(params, prior, warm_items, num_items, kernel):
+  """The `Generator` of a fitted `ProfileVae` over the warm items, extended to the cold ones by their texts.
+
+  What the last layer holds of a cold item is the kernel ridge regression of what it holds of warm ones; the noise
+  variance is the one that predicts warm items best, each from the others. Without a kernel cold items never occur.
+
+  Args:
+    params: of the `ProfileVae`.
+    prior: its `Prior`.
+    warm_items: int `[m]`, the items of its columns.
+    num_items: warm and cold items together.
+    kernel: float32 `[items, items]`, a `LowRankKernel`, or None.
+  """
+  inner, last = (params['params'][name] for name in ('outer', 'logits'))
+  warm = np.zeros(num_items, bool)
+  warm[warm_items] = True
+  cold = np.flatnonzero(~warm)
+  outer = jnp.zeros((inner['kernel'].shape[1], num_items)).at[:, warm_items].set(last['kernel'])
+  bias = jnp.full(num_items, -jnp.inf).at[warm_items].set(last['bias'])
+  if kernel is not None and len(cold):
+    targets = jnp.concatenate([last['kernel'].T, last['bias'][:, None]], 1)
+    mean = targets.mean(0)
+    fits = [regression.fit(kernel, warm_items, cold, ridge) for ridge in _RIDGES]
+    errors = [float(jnp.square(fit.leave_one_out(targets - mean) - (targets - mean)).sum()) for fit in fits]
+    predicted = fits[int(np.argmin(errors))].predict(targets - mean) + mean
+    outer, bias = outer.at[:, cold].set(predicted[:, :-1].T), bias.at[cold].set(predicted[:, -1])
+  return Generator(inner['kernel'], inner['bias'], outer, bias, jnp.asarray(warm), prior)
+
+
+@functools.partial(jax.jit, static_argnames='batch')
+def _profiles(generator, key, temperature, batch):
+  latents, noise = jax.random.split(key)
+  z, number = draw_latents(generator.prior, latents, batch)
+  logits = generator.logits(z) / temperature
+  scores = logits + jax.random.gumbel(noise, logits.shape)
+  # A real profile's length counts its warm items, so new ones are those that would have pushed out a warm one.
+  return scores > above(jnp.where(generator.warm, scores, -jnp.inf), number)[:, None]
+
+
+def stream(generator, temperature, key, number, first=0):
+  """Yields profiles as `Ragged` of 1024 rows, the last of fewer; the same bits from wherever it goes on.
+
+  Args:
+    generator: `Generator`.
+    temperature: of the draws; below 1 likely items become more likely.
+    key: of all draws; batch b depends on it and on b alone.
+    number: profiles in all.
+    first: the batch to begin with.
+  """
+  for batch in range(first, -(-number // BATCH)):
+    chosen = np.asarray(_profiles(generator, jax.random.fold_in(key, batch), temperature, BATCH))
+    chosen = chosen[:number - batch * BATCH]
+    offsets = np.concatenate([[0], np.cumsum(chosen.sum(1))]).astype(np.int64)
+    values = np.nonzero(chosen)[1].astype(np.int32)
+    yield Ragged(offsets, values, np.ones(len(values), np.float32))
+
+
+def draw(generator, temperature, key, number):
+  """All profiles of `stream`, one `Ragged`."""
+  parts = list(stream(generator, temperature, key, number))
+  lengths, values = (np.concatenate([getattr(part, name) for part in parts]) for name in ('lengths', 'values'))
+  return Ragged(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), values, np.ones(len(values), np.float32))
