@@ -1,0 +1,1 @@
+"""Synthetic behaviour logs: user profiles that are generated, and what they are worth."""
