@@ -266,6 +266,35 @@ def base():
   # Looks without a better value before training stops; 0 never stops early.
   config.recommender.patience = 3
 
+  # The generator of whole histories behind `python -m ganrec_jax.synthesize`.
+  config.profiles = ConfigDict()
+  # Share of the users whom the generator never sees; they judge it.
+  config.profiles.held_out = .1
+  # Width of z.
+  config.profiles.latent = 64
+  # Width of the inner layers of encoder and decoder.
+  config.profiles.hidden = 400
+  # Weight of the latents' divergence from N(0, I).
+  config.profiles.beta = .3
+  # The most steps of the likelihood's training.
+  config.profiles.vae_steps = 1000
+  # Learning rate of the likelihood's training.
+  config.profiles.vae_rate = .002
+  # Components of the mixture over the latents.
+  config.profiles.components = 32
+  # The players' loss, as in adversarial.loss.
+  config.profiles.loss = 'relativistic'
+  # The critic's share of the decoder's gradient; 0 trains without a critic.
+  config.profiles.adversarial_share = .5
+  # Penalty on the critic's slope, as in adversarial.penalty.
+  config.profiles.penalty = 'r1_r2'
+  # Steps of the critic, those before the decoder's first one included.
+  config.profiles.steps = 350
+  # Learning rate of the decoder.
+  config.profiles.g_rate = 3e-4
+  # Learning rate of the critic.
+  config.profiles.d_rate = 5e-4
+
   config.evaluation = ConfigDict()
   # Draws of the bootstrap over users.
   config.evaluation.resamples = 10_000

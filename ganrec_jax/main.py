@@ -1,6 +1,5 @@
 """Flags and dispatch: `python -m ganrec_jax.main --config=configs/music.py[:variant] [--workdir=DIR] [--validate]`."""
 
-import logging as std_logging
 import os
 import pathlib
 import sys
@@ -19,16 +18,11 @@ def _workdir(value):
   return os.path.join('runs', pathlib.Path(path).stem + (f'-{variant}' if variant else ''))
 
 
-def _ours(record):
-  # Orbax reports a dozen lines a checkpoint, and its failures, with the tracebacks of its threads, beside raising them.
-  return 'orbax' not in record.pathname or record.levelno == std_logging.WARNING
-
-
 def _main(_):
   logging.set_verbosity(logging.INFO)
-  logging.get_absl_handler().addFilter(_ours)
   from ganrec_jax import pipeline  # imports jax, after the flags are known to be right
-  from ganrec_jax.training import interrupt
+  from ganrec_jax.training import interrupt, logs
+  logging.get_absl_handler().addFilter(logs.ours)
   workdir = _WORKDIR.value or _workdir(command.given())
   logging.info('work directory: %s', workdir)
   try:

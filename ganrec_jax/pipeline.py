@@ -40,7 +40,7 @@ def _code_sha256():
   return found.hexdigest()
 
 
-def _use_compilation_cache(config):
+def use_compilation_cache(config):
   """Keeps compiled programs beside the prepared data, unless JAX has been told where to keep them."""
   if not jax.config.jax_compilation_cache_dir:
     jax.config.update('jax_compilation_cache_dir', os.path.join(os.path.expanduser(config.data.data_dir), 'compiled'))
@@ -100,7 +100,7 @@ def run(config, path, dataset=None):
   timed = _Timer()
   check(config)
   space = workspace.make(config, path)
-  _use_compilation_cache(config)
+  use_compilation_cache(config)
   plain = config.to_dict()
   artifacts.write_json(os.path.join(path, 'config.json'), {'config': plain, 'sha256': artifacts.digest(plain)})
   prepared = timed('prepare', prepare, config, dataset)

@@ -6,23 +6,19 @@
 """
 
 import difflib
-import json
-import os
 import sys
 
 import jax.numpy as jnp
 import jax.scipy
 import numpy as np
 from absl import app, flags, logging
-from ml_collections import ConfigDict
 
 from ganrec_jax.data import text
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import UserError
 from ganrec_jax.models import adventure, closed_form, regression
 from ganrec_jax.models.kernels import LowRankKernel
-from ganrec_jax.stages import encode, recommend, tune, workspace
-from ganrec_jax.stages.prepare import prepare
+from ganrec_jax.stages import encode, finished, recommend
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.')
 _USER = flags.DEFINE_string('user', None, 'The id of a known user.')
@@ -44,24 +40,6 @@ def place_of(identity, ids, what):
     near = difflib.get_close_matches(identity, ids.tolist(), n=5, cutoff=0.)
     raise UserError(f'unknown {what} {identity!r}; the nearest ids are {", ".join(near)}')
   return int(found[0])
-
-
-def load(workdir):
-  """The workspace, the data, the encoder and the fitted closed form of a finished run.
-
-  Raises:
-    UserError: where the work directory holds no finished run.
-  """
-  path = os.path.join(workdir, 'config.json')
-  if not os.path.exists(os.path.join(workdir, 'results.json')):
-    raise UserError(f'{workdir}: holds no finished run (no results.json); make one by python -m ganrec_jax.main')
-  with open(path, encoding='utf-8') as file:
-    config = ConfigDict(json.load(file)['config'])
-  space, prepared = workspace.make(config, workdir), prepare(config)
-  encoder = encode.text_encoder(space, prepared)
-  content = encode.content(space, prepared, encoder)
-  base, _, _ = tune.fit(space, prepared, content, recommend.judge_of(space, prepared))
-  return space, prepared, encoder, base
 
 
 def for_history(base, history, weights, k, gamma=0.):
@@ -126,7 +104,7 @@ def answer(workdir, user=None, history=None, item_text=None, k=10, gamma=0.):
     raise UserError(f'--adventure is {gamma}; allowed are numbers from 0 to 10')
   if gamma and item_text is not None:
     raise UserError('--adventure goes with --user or --history; --item_text asks for people')
-  space, prepared, encoder, base = load(workdir)
+  space, prepared, encoder, base = finished.load(workdir)
   titles, ids = prepared.dataset.catalogue.titles, prepared.dataset.catalogue.ids
   lines = ['SIMULATED DATA'] if prepared.dataset.info['simulated'] else []
   if space.config.recommender.kind != recommend.CLOSED_FORM:

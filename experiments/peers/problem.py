@@ -81,15 +81,8 @@ def kernel_of(whitened, alike, share):
   return kernels.with_unit_diagonal(kernels.content_kernel(whitened @ whitened.T, [alike], share))
 
 
-def load(name, draw, data, workdir):
-  """Reads one draw.
-
-  Args:
-    name: one of `SETS`.
-    draw: 0 to 4.
-    data: the folder with the data sets and `splits/`.
-    workdir: where the text vectors are kept.
-  """
+def configured(name, draw, data):
+  """The config of one draw of a data set, one of `SETS`; `data` is the folder with the data sets and `splits/`."""
   file, variant, fields = SETS[name]
   spec = importlib.util.spec_from_file_location(file, ROOT / 'configs' / f'{file}.py')
   module = importlib.util.module_from_spec(spec)
@@ -101,6 +94,19 @@ def load(name, draw, data, workdir):
         {field: value.format(data=data) if isinstance(value, str) else value})
     config.data.split_file = os.path.join(data, 'splits', name + (f'-{draw}' if draw else '') + '.csv.gz')
     config.encoder.kind = 'pretrained'
+  return config
+
+
+def load(name, draw, data, workdir):
+  """Reads one draw.
+
+  Args:
+    name: one of `SETS`.
+    draw: 0 to 4.
+    data: the folder with the data sets and `splits/`.
+    workdir: where the text vectors are kept.
+  """
+  config = configured(name, draw, data)
   prepared = prepare.prepare(config)
   # The texts are the same in all draws, though not the order of the items: the vectors' key tells.
   path, frozen = os.path.join(workdir, f'{name}-{draw}'), config.copy_and_resolve_references().unlock()

@@ -57,11 +57,7 @@ def nearest(queries, others, num_items):
 
 
 def membership(members, held_out, synthetic, num_items, seed, resamples=10000):
-  """How well an attacker tells whom the generator was trained on: he believes it of those with a near synthetic twin.
-
-  The AUC is P(a member is nearer to the synthetic log than a held-out user), ties a half (the distance to the nearest
-  synthetic record as in Chen et al. 2020, GAN-Leaks); .5 gives nothing away. The 95% interval is the percentile
-  bootstrap, members and held-out users resampled apart; the synthetic log stays what it is.
+  """How well an attacker tells whom the generator was trained on, by each real profile's nearest synthetic one.
 
   Args:
     members: profiles that the generator was trained on.
@@ -72,7 +68,7 @@ def membership(members, held_out, synthetic, num_items, seed, resamples=10000):
     resamples: of the bootstrap.
 
   Returns:
-    `auc`, `low` and `high` as floats.
+    `auc`, `low` and `high` as floats, see `attack`.
 
   Raises:
     DataError: where one of the three has no items, or items that cannot be.
@@ -80,6 +76,17 @@ def membership(members, held_out, synthetic, num_items, seed, resamples=10000):
   synthetic = sets(synthetic, num_items, 'synthetic')
   near = [nearest(sets(real, num_items, name), synthetic, num_items)
           for name, real in (('members', members), ('held_out', held_out))]
+  return attack(*near, seed, resamples)
+
+
+def attack(near_members, near_held_out, seed, resamples=10000):
+  """The same from the similarities `[members]` and `[held_out]` to the nearest synthetic profile, see `nearest`.
+
+  The AUC is P(a member is nearer to the synthetic log than a held-out user), ties a half (the distance to the nearest
+  synthetic record as in Chen et al. 2020, GAN-Leaks); .5 gives nothing away. The 95% interval is the percentile
+  bootstrap, members and held-out users resampled apart; the synthetic log stays what it is.
+  """
+  near = near_members, near_held_out
   values = np.unique(np.concatenate(near))
   counts = [np.bincount(np.searchsorted(values, part), minlength=len(values)) for part in near]
   low, high = percentile_interval(_resampled(*counts, seed, resamples))

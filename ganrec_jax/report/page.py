@@ -53,7 +53,7 @@ _CAPTIONS = {
 
 
 def render(sections, doubts, plots, tiles):
-  """The page as a str.
+  """The page about data as a str.
 
   Args:
     sections: `Section`s, the first one the overview.
@@ -61,12 +61,27 @@ def render(sections, doubts, plots, tiles):
     plots: name -> (SVG for a light page, SVG for a dark one).
     tiles: (figure, what it is) each, shown first.
   """
-  title = f'Data of {_escaped(sections[0].lines[0][1])}'
-  parts = [f'<h1>{title}</h1>', '<div class="tiles">',
+  return document(f'Data of {sections[0].lines[0][1]}', tiles, _doubts(doubts), sections, plots, _CAPTIONS,
+                  'Nothing was trained. The same command without --validate runs.')
+
+
+def document(title, tiles, notices, sections, plots, captions, footer):
+  """A whole page as a str.
+
+  Args:
+    title: its heading.
+    tiles: (figure, what it is) each, shown first.
+    notices: lines of HTML that follow.
+    sections: `Section`s.
+    plots: name -> (SVG for a light page, SVG for a dark one).
+    captions: name -> what the plot shows.
+    footer: its last sentence.
+  """
+  parts = [f'<h1>{_escaped(title)}</h1>', '<div class="tiles">',
            *(f'<div class="tile"><b>{_escaped(figure)}</b><span>{_escaped(what)}</span></div>'
-             for figure, what in tiles), '</div>', *_doubts(doubts)]
+             for figure, what in tiles), '</div>', *notices]
   for section in sections:
-    parts += _section(section, plots)
+    parts += _section(section, plots, captions)
   body = '\n'.join(parts)
   # The policy lets nothing be loaded or run even where an escape were missing.
   return f"""<!doctype html>
@@ -76,15 +91,20 @@ def render(sections, doubts, plots, tiles):
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>{title}</title>
+<title>{_escaped(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 {body}
-<footer><p>Nothing was trained. The same command without --validate runs.</p></footer>
+<footer><p>{_escaped(footer)}</p></footer>
 </body>
 </html>
 """
+
+
+def notice(text, fine):
+  """A line of HTML in the colour of what is fine, or of what is not."""
+  return f'<p class="{"fine" if fine else "doubts"}">{_escaped(text)}</p>'
 
 
 def _escaped(text):
@@ -93,12 +113,12 @@ def _escaped(text):
 
 def _doubts(doubts):
   if not doubts:
-    return ['<p class="fine">Nothing doubtful was found.</p>']
+    return [notice('Nothing doubtful was found.', True)]
   items = (f'<li>{_escaped(doubt.found)}: {_escaped(doubt.advice)}.</li>' for doubt in doubts)
   return ['<div class="doubts">', f'<b>Doubtful ({len(doubts)})</b>', '<ul>', *items, '</ul>', '</div>']
 
 
-def _section(section, plots):
+def _section(section, plots, captions):
   yield f'<h2>{_escaped(section.title)}</h2>'
   if section.lines:
     yield '<dl>'
@@ -106,7 +126,7 @@ def _section(section, plots):
       yield f'<dt>{_escaped(label)}</dt><dd>{_escaped(sentence)}</dd>'
     yield '</dl>'
   for name in section.plots:
-    yield _figure(name, *plots[name])
+    yield _figure(captions[name], *plots[name])
   if section.rows:
     # On a phone the rows of a wide table stand under one another, each cell with its heading.
     stack = any(len(cell) > _LONG for row in section.rows for cell in row)
@@ -122,9 +142,9 @@ def _cell(tag, column, text, section):
   return f'<{tag} class="{width}{" number" * (column in section.numeric)}"{label}>{_escaped(text)}</{tag}>'
 
 
-def _figure(name, light, dark):
+def _figure(caption, light, dark):
   def source(svg):
     return 'data:image/svg+xml;base64,' + base64.b64encode(svg.encode()).decode()
   return (f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{source(dark)}">'
-          f'<img alt="{_escaped(_CAPTIONS[name])}" src="{source(light)}"></picture>'
-          f'<figcaption>{_escaped(_CAPTIONS[name])}</figcaption></figure>')
+          f'<img alt="{_escaped(caption)}" src="{source(light)}"></picture>'
+          f'<figcaption>{_escaped(caption)}</figcaption></figure>')

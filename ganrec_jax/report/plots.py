@@ -19,10 +19,11 @@ def draw(facts):
   makers = {'activity': _activity, 'words': _words if facts.texts.share else None,
             'values': _values if facts.values.distinct > 1 else None,
             'times': _times if facts.times is not None and facts.times.distinct > 1 else None}
-  return {name: _both(make, facts) for name, make in makers.items() if make}
+  return {name: both(make, facts, 'both' if make is _activity else 'y') for name, make in makers.items() if make}
 
 
-def _both(make, facts):
+def both(make, found, grid):
+  """A plot as SVG for a light and for a dark page: `make(axes, found)` draws it, `grid` says which axes have one."""
   import matplotlib  # takes a second
   from matplotlib.figure import Figure
   inks = ('axes.edgecolor', 'axes.labelcolor', 'text.color', 'xtick.color', 'ytick.color')
@@ -33,8 +34,8 @@ def _both(make, facts):
   with matplotlib.rc_context(settings):
     figure = Figure(_SIZE)
     axes = figure.add_axes(_PLACE)
-    make(axes, facts)
-    axes.grid(True, which='major', axis='both' if make is _activity else 'y')
+    make(axes, found)
+    axes.grid(True, which='major', axis=grid)
     written = io.StringIO()
     figure.savefig(written, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
   light = written.getvalue()

@@ -1,10 +1,19 @@
 """What a run writes down while it goes: one JSON line a measurement, and the same for TensorBoard."""
 
 import json
+import logging as std_logging
 import math
 import os
 
 from absl import logging
+
+
+def ours(record):
+  """A filter of log records: of Orbax's, which are a dozen lines a checkpoint, only its warnings.
+
+  It reports its failures, with the tracebacks of its threads, beside raising them.
+  """
+  return 'orbax' not in record.pathname or record.levelno == std_logging.WARNING
 
 
 class Metrics:

@@ -1,0 +1,192 @@
+"""Generators of whole profiles at equal size: what their profiles are worth, and what they give away.
+
+    python experiments/generators.py --dataset=movielens --data=DIR --workdir=DIR
+
+One draw of the split, several seeds. For each seed a tenth of the users is held out and every generator learns from the
+others. Recommenders are then fitted on generated profiles alone, N or 3 N of them for N real users, applied to the real
+histories and asked for the real test pairs; their hyper-parameters are chosen on validation, for real profiles and
+generated ones alike. Stated are NDCG@20 in per cent of what real profiles give, the AUC of membership inference by the
+nearest generated profile, and near copies. All generators with latents draw at one temperature, chosen beforehand.
+
+- 'prior': the autoencoder with z from N(0, I); 'mixture': with z from the mixture over its latents.
+- 'no critic': the mixture's decoder trained on by its likelihood alone, for as many steps: the control of 'critic'.
+- The critic's own effect is the difference of the last two, with the paired bootstrap over users; each user's value is
+  the mean over seeds.
+
+What is done is kept in the work directory. It leaves `generators.NAME.json` beside this file.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
+
+from experiments.peers import problem
+from ganrec_jax import artifacts, pipeline
+from ganrec_jax.data.ragged import Ragged, take
+from ganrec_jax.evaluation.significance import holm, paired_bootstrap
+from ganrec_jax.models import als, mixture
+from ganrec_jax.profiles import controls, game, generator, likelihood, privacy, utility
+from ganrec_jax.profiles.completion import completion
+from ganrec_jax.profiles.config import ProfileConfig
+from ganrec_jax.stages import prepare
+from ganrec_jax.training.loop import Surroundings
+
+_HERE = pathlib.Path(__file__).resolve().parent
+GENERATORS = ('bootstrap', 'marginals', 'markov', 'prior', 'mixture', 'no critic', 'critic')
+SIZES = (1, 3)
+TEMPERATURE, HELD_OUT = .6, .1
+RECOMMENDERS = ('ease', 'ials', 'item_knn')
+
+
+def standard_normal(prior, latent):
+  """A `Prior` of latents from N(0, I) instead of the mixture, with the same lengths."""
+  normal = mixture.Mixture(jnp.zeros(1), jnp.zeros((1, latent + 1)), jnp.ones((1, latent + 1)))
+  knots = np.quantile(np.random.default_rng(0).standard_normal(2**15), np.linspace(0, 1, len(prior.knots)))
+  return prior.replace(mixture=normal, shift=jnp.zeros(latent), turn=jnp.eye(latent),
+                       knots=jnp.asarray(knots, jnp.float32))
+
+
+def drawn(name, members, held_out, columns, config, seed):
+  """`draw(number) -> Ragged` of a generator that has learned from `members`, over `columns` items, and its seconds."""
+  start = time.perf_counter()
+  if name in ('bootstrap', 'marginals', 'markov'):
+    make = getattr(controls, name)
+    return lambda number: make(members, columns, number, seed), 0.
+  keys = jax.random.split(jax.random.key(seed), 4)
+  around = Surroundings(name, (jax.devices()[0],))
+  params, _ = likelihood.train(members, held_out, columns, config, keys[0], around)
+  prior = likelihood.fit_prior(params, members, columns, config, keys[1])
+  if name == 'prior':
+    prior = standard_normal(prior, config.latent)
+  if name in ('no critic', 'critic'):
+    config = config if name == 'critic' else dataclasses.replace(config, adversarial_share=0.)
+    factors = als.fit(members, columns, np.arange(columns), None, als.AlsConfig(), keys[2])
+    params, _ = game.train(params, prior, members, factors.items, config, keys[2], around)
+  fitted = generator.make(params, prior, np.arange(columns), columns, None)
+  return lambda number: generator.draw(fitted, TEMPERATURE, keys[3], number), time.perf_counter() - start
+
+
+def measured(name, prepared, config, seed):
+  """What the profiles of a generator are worth and give away, N and 3 N of them, as arrays for an artifact."""
+  warm, users = prepared.warm, np.flatnonzero(prepared.histories.lengths)
+  place = np.zeros(prepared.dataset.items, np.int32)
+  place[warm] = np.arange(len(warm))
+  real = dataclasses.replace(prepared.histories, values=place[prepared.histories.values])
+  order = np.random.default_rng(seed).permutation(users)
+  cut = round(HELD_OUT * len(users))
+  members, held_out = take(real, np.sort(order[cut:])), take(real, np.sort(order[:cut]))
+  draw, seconds = drawn(name, members, held_out, len(warm), config, seed)
+  found = {'seconds': np.float64(seconds)}
+  for size in SIZES:
+    profiles = draw(size * len(users))
+    found[f'{size}/auc'] = np.float64(privacy.membership(members, held_out, profiles, len(warm), seed, 1)['auc'])
+    found[f'{size}/copies'] = np.float64(
+      privacy.copies(members, held_out, profiles, len(warm), seed)['synthetic']['near_0.8'])
+    found[f'{size}/completion'] = completion(profiles, held_out, len(warm), .5 * len(profiles), seed).mean()
+    found |= flat(size, utility.measure(Ragged(profiles.offsets, warm[profiles.values].astype(np.int32),
+                                               profiles.weights), prepared, None, RECOMMENDERS))
+  return found
+
+
+def flat(size, outcomes):
+  """`utility.measure`'s outcomes as arrays by name."""
+  return {f'{size}/{name}/{task}': values for name, outcome in outcomes.items()
+          for task, values in outcome.values.items()} | {
+            f'{size}/{name}/option': np.asarray(json.dumps(outcome.option)) for name, outcome in outcomes.items()}
+
+
+def summary(real, found, seeds):
+  """The records of a table: one for each generator, size, recommender and task, and the critic's own effect."""
+  cells, effects = [], []
+  for name in GENERATORS:
+    for size in SIZES:
+      runs = [found[name, seed] for seed in range(seeds)]
+      record = {'generator': name, 'size': size, 'seconds': float(np.mean([run['seconds'] for run in runs]))}
+      record |= {what: [float(run[f'{size}/{what}']) for run in runs] for what in ('auc', 'copies', 'completion')}
+      for path in real:
+        if path.endswith(('warm', 'tail')):
+          due = real[path].mean()
+          ratios = [float(run[f'{size}/{path[2:]}'].mean() / due) if due > 0 else None for run in runs]
+          record['/'.join(path.split('/')[1:])] = ratios
+      cells.append(record)
+  for size in SIZES:
+    for path in (path for path in real if path.endswith('warm')):
+      mean = [np.mean([found[name, seed][f'{size}/{path[2:]}'] for seed in range(seeds)], 0)
+              for name in ('critic', 'no critic')]
+      value, low, high, p = paired_bootstrap(*mean, 0)
+      scale = real[path].mean()
+      effects.append({'size': size, 'recommender': path.split('/')[1], 'value': value / scale, 'low': low / scale,
+                      'high': high / scale, 'p': p})
+  for effect, p in zip(effects, holm([effect['p'] for effect in effects]), strict=True):
+    effect['p_holm'] = float(p)
+  return cells, effects
+
+
+def table(result):
+  """The records as Markdown."""
+  def mean(values):
+    return '' if values[0] is None else f'{100 * np.mean(values):.1f}'
+  heads = [f'{name} {task}' for name in RECOMMENDERS for task in ('warm', 'tail')]
+  lines = ['| generator | profiles | ' + ' | '.join(heads) + ' | AUC | near copies | seconds |',
+           '|---' * (len(heads) + 5) + '|']
+  for cell in result['cells']:
+    lines.append(f'| {cell["generator"]} | {cell["size"]} N | ' + ' | '.join(
+      mean(cell[f'{name}/{task}']) for name in RECOMMENDERS for task in ('warm', 'tail'))
+      + f' | {np.mean(cell["auc"]):.3f} | {np.mean(cell["copies"]):.1%} | {cell["seconds"]:.0f} |')
+  lines += ['', 'the critic itself (critic less no critic, points): ' + ', '.join(
+    f'{one["recommender"]} {one["size"]} N {100 * one["value"]:+.1f} [{100 * one["low"]:.1f}, {100 * one["high"]:.1f}]'
+    + '*' * (one['p_holm'] < .05) for one in result['effects'])]
+  return '\n'.join(lines)
+
+
+def _options():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--dataset', choices=list(problem.SETS), required=True, help='The data set.')
+  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
+  parser.add_argument('--workdir', default='runs/generators', help='Where results are kept.')
+  parser.add_argument('--draw', type=int, default=0, choices=range(5), help='Which draw of the split.')
+  parser.add_argument('--seeds', type=int, default=3, choices=range(1, 11), help='Seeds.')
+  return parser.parse_args()
+
+
+def main():
+  """Runs what the command line asks for."""
+  options, config, start = _options(), ProfileConfig(), time.perf_counter()
+  prepared = prepare.prepare(problem.configured(options.dataset, options.draw, options.data))
+  data, folder = prepared.sha256(), pathlib.Path(options.workdir) / options.dataset
+
+  def kept(name, seed, compute):
+    key = artifacts.digest(data, dataclasses.asdict(config), TEMPERATURE, HELD_OUT, name, seed)
+    return artifacts.cached(str(folder / f'{name}.{seed}.npz'), key, compute)[0]
+
+  real = kept('real', 0, lambda: flat(1, utility.measure(prepared.histories, prepared, None, RECOMMENDERS)))
+  found = {}
+  with tqdm(total=len(GENERATORS) * options.seeds, unit='generator', mininterval=5) as bar:
+    for name in GENERATORS:
+      for seed in range(options.seeds):
+        bar.set_description(f'{options.dataset}: {name}, seed {seed}')
+        found[name, seed] = kept(name, seed, lambda name=name, seed=seed: measured(name, prepared, config, seed))
+        bar.update()
+  cells, effects = summary(real, found, options.seeds)
+  result = {'name': options.dataset, 'draw': options.draw, 'seeds': list(range(options.seeds)), 'data_sha256': data,
+            'config': dataclasses.asdict(config), 'temperature': TEMPERATURE, 'held_out': HELD_OUT,
+            'git_revision': pipeline.revision(), 'device': jax.devices()[0].device_kind, 'jax': jax.__version__,
+            'wall_seconds': time.perf_counter() - start, 'grids': utility.GRIDS,
+            'real': {path[2:]: float(values.mean()) for path, values in real.items()
+                     if path.endswith(('warm', 'tail'))}, 'cells': cells, 'effects': effects}
+  artifacts.write_json(_HERE / f'generators.{options.dataset}.json', result)
+  print(table(result))
+
+
+if __name__ == '__main__':
+  main()

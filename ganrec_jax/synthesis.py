@@ -1,0 +1,145 @@
+"""synthesize: a log of generated users within a leakage budget, and the report that goes with it."""
+
+import dataclasses
+import os
+
+import jax
+import numpy as np
+from absl import logging
+
+from ganrec_jax import artifacts, pipeline
+from ganrec_jax.data.ragged import Ragged, take
+from ganrec_jax.errors import UserError
+from ganrec_jax.profiles import choice, fidelity, logs, privacy, times, utility
+from ganrec_jax.report import synthetic
+from ganrec_jax.stages import encode, finished, profiles
+from ganrec_jax.stages.encode import sha256
+
+# Generated users for each real one that recommenders are trained on for the report; where fewer were asked for, all.
+_FOR_EACH = 3
+_PLOTTED = 5000
+
+
+def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0):
+  """Writes interactions.csv, items.csv, report.json and report.html into `out`; returns the report in words.
+
+  Args:
+    workdir: of a finished run.
+    number: of users.
+    out: the folder; it is made where it does not exist.
+    max_auc: the most that membership inference by the nearest generated profile may reach.
+    over_budget: whether a log that gives away more is left all the same, and says so.
+    seed: of the draws.
+
+  Raises:
+    UserError: for values out of range, data too small, a work directory without a finished run, or a budget that
+      cannot be met.
+  """
+  if number < 1:
+    raise UserError(f'--users is {number}; allowed are whole numbers from 1 on')
+  if not 0 < max_auc <= 1:
+    raise UserError(f'--max_auc is {max_auc}; allowed are numbers above 0, up to 1 (.5 is a guess)')
+  if seed < 0:
+    raise UserError(f'--seed is {seed}; allowed are whole numbers from 0 on')
+  space, prepared, encoder, base = finished.load(workdir)
+  pipeline.use_compilation_cache(space.config)
+  content, people = encode.content(space, prepared, encoder), profiles.population(space, prepared)
+  known = artifacts.digest(sha256(content.kernel), sha256(np.asarray(base.factors.items)))
+  generators = profiles.fit(space, prepared, base, content, known, people)
+  key, items = jax.random.fold_in(space.key('synthesize'), seed), prepared.dataset.items
+  chosen, tried = choice.choose(generators, people.members, people.held_out, items, number, max_auc,
+                                jax.random.fold_in(key, 0), space.config.seed)
+  if chosen.auc > max_auc and not over_budget:
+    raise UserError(_beyond(chosen.auc, max_auc, 'of all temperatures and points of the training, the least'))
+  log = prepared.dataset.interactions.take(prepared.split.rows('train'))
+  identity = artifacts.digest(known, prepared.sha256(), space.config.profiles.to_dict(), dataclasses.asdict(chosen),
+                              number, seed)
+  path, fitted = os.path.join(out, 'interactions.csv'), generators[chosen.steps]
+  os.makedirs(out, exist_ok=True)
+  batches = logs.write_interactions(f'{path}.drawn', fitted, chosen.temperature, jax.random.fold_in(key, 1), number,
+                                    prepared.dataset.catalogue, None if log.time is None else times.fit(log, items),
+                                    logs.prefix(prepared.dataset.user_ids), identity)
+  near, sample = _watch(batches, fitted, people, items, _FOR_EACH * len(people.users))
+  attack = privacy.attack(*near, space.config.seed)
+  if attack['auc'] > max_auc and not over_budget:
+    os.remove(f'{path}.drawn')
+    raise UserError(_beyond(attack['auc'], max_auc, f'the log of {number} users'))
+  os.replace(f'{path}.drawn', path)
+  logs.write_items(os.path.join(out, 'items.csv'), prepared.dataset.catalogue)
+  warm = choice.known(fitted, sample)
+  report = logs.note({
+    'provenance': _provenance(space, prepared, number, seed, max_auc, chosen, tried),
+    'privacy': {'membership': attack,
+                'copies': privacy.copies(people.members, people.held_out, warm, items, space.config.seed)},
+    'fidelity': _fidelity(people, sample, warm, base, items), 'utility': _utility(space, prepared, content, sample)})
+  artifacts.write_json(os.path.join(out, 'report.json'), report)
+  curves = {'real': people.members, 'generated': warm}
+  page = synthetic.write(report, {name: _curve(part, items) for name, part in curves.items()},
+                         _nearness(people, warm, items))
+  artifacts.write_atomically(os.path.join(out, 'report.html'), lambda file: file.write(page.encode()))
+  return synthetic.words(report, out)
+
+
+def _beyond(auc, max_auc, what):
+  return (f'{what} gives away who was in the data with an AUC of {auc:.3f}, more than --max_auc={max_auc:g} allows; '
+          'ask for fewer --users, allow more, or say --over_budget')
+
+
+def _watch(batches, fitted, people, num_items, most):
+  """Lets the log be written; returns each real user's nearest generated profile and the first `most` profiles.
+
+  Memory grows with neither the batches nor what is asked for.
+  """
+  near, sample = [np.zeros(len(part), np.float32) for part in (people.members, people.held_out)], []
+  for profile in batches:
+    warm = choice.known(fitted, profile)
+    near = [np.maximum(best, privacy.nearest(part, warm, num_items))
+            for best, part in zip(near, (people.members, people.held_out), strict=True)]
+    if sum(map(len, sample)) < most:
+      sample.append(profile)
+  return near, _first(sample, most)
+
+
+def _first(parts, most):
+  lengths = np.concatenate([part.lengths for part in parts])
+  values = np.concatenate([part.values for part in parts])
+  whole = Ragged(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), values, np.ones(len(values), np.float32))
+  return take(whole, np.arange(min(most, len(whole))))
+
+
+def _provenance(space, prepared, number, seed, max_auc, chosen, tried):
+  info = prepared.dataset.info
+  return {'users': number, 'seed': seed, 'max_auc': max_auc, 'chosen': dataclasses.asdict(chosen),
+          'tried': [dataclasses.asdict(one) for one in tried], 'config': space.config.profiles.to_dict(),
+          'run_config_sha256': artifacts.digest(space.config.to_dict()), 'data_sha256': prepared.dataset.sha256(),
+          'split_sha256': prepared.split.sha256(), 'source': info['name'], 'simulated': info['simulated'],
+          'git_revision': pipeline.revision(), 'device': jax.devices()[0].device_kind}
+
+
+def _fidelity(people, sample, warm, base, items):
+  vectors = np.asarray(base.factors.items)
+  return {'synthetic': fidelity.compare(people.members, warm, vectors, items),
+          'held_out': fidelity.compare(people.members, people.held_out, vectors, items),
+          'new_items': 1 - len(warm.values) / len(sample.values)}
+
+
+def _utility(space, prepared, content, sample):
+  found = []
+  for name, rows in (('real', prepared.histories), ('synthetic', sample)):
+    logging.info('report: recommenders on %s profiles ...', name)
+    found.append(utility.measure(rows, prepared, content.kernel, seed=space.config.seed, devices=len(space.devices)))
+  return {'ratios': utility.ratios(found[1], found[0], space.config.seed), 'profiles': len(sample),
+          'options': {side: {name: one.option for name, one in outcome.items()}
+                      for side, outcome in zip(('real', 'synthetic'), found, strict=True)}}
+
+
+def _curve(profiles, items):
+  counts = np.sort(np.bincount(profiles.values, minlength=items))[::-1]
+  return counts / counts.sum()
+
+
+def _nearness(people, warm, items):
+  """The similarities of real unseen and of generated profiles to the nearest seen one, for a plot."""
+  some = take(warm, np.arange(min(len(warm), _PLOTTED)))
+  return {'real, unseen': privacy.nearest(people.held_out, people.members, items),
+          'generated': privacy.nearest(some, people.members, items)}
