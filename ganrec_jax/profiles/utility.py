@@ -109,9 +109,13 @@ def score_factors(params, users):
 
 
 def ease(log, reg):
-  """EASE (Steck 2019): score function and its parameters."""
-  fitted = cease.fit(log.profiles, log.prepared.dataset.items, None, reg * log.scale, 0.)
-  return score_linear, _applied(log, fitted.weights)
+  """EASE (Steck 2019) of the warm items: score function and its parameters."""
+  warm, items = log.prepared.warm, log.prepared.dataset.items
+  place = np.full(items, -1, np.int32)
+  place[warm] = np.arange(len(warm))
+  among_warm = dataclasses.replace(log.profiles, values=place[log.profiles.values])
+  fitted = cease.fit(among_warm, len(warm), None, reg * log.scale, 0.)
+  return score_linear, _applied(log, jnp.zeros((items, items)).at[warm[:, None], warm].set(fitted.weights))
 
 
 def ials(log, unobserved, reg):
@@ -186,7 +190,8 @@ def ratios(synthetic, real, seed, resamples=10000):
 
   Returns:
     a dict of `recommender`, `task`, `value` (the ratio of mean NDCG@20), `low`, `high`, `synthetic` and `real` (the
-    means) and `users` for each recommender and task that both have; a ratio to nothing is NaN.
+    means) and `users` for each recommender and task that both have. A ratio to nothing is NaN, and so is an interval
+    where some resample of the other log's values finds nothing.
 
   Raises:
     DataError: where the two are not of the same users.
