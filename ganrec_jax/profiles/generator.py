@@ -65,8 +65,11 @@ def make(params, prior, warm_items, num_items, kernel):
     mean = targets.mean(0)
     fits = [regression.fit(kernel, warm_items, cold, ridge) for ridge in _RIDGES]
     errors = [float(jnp.square(fit.leave_one_out(targets - mean) - (targets - mean)).sum()) for fit in fits]
-    predicted = fits[int(np.argmin(errors))].predict(targets - mean) + mean
-    outer, bias = outer.at[:, cold].set(predicted[:, :-1].T), bias.at[cold].set(predicted[:, -1])
+    best = fits[int(np.argmin(errors))]
+    predicted = best.predict(targets - mean) + mean
+    # Popularity is exp(bias): its mean lies half the variance that the text leaves above that of the logarithm.
+    missed = jnp.square(best.leave_one_out(targets - mean) - (targets - mean))[:, -1].mean()
+    outer, bias = outer.at[:, cold].set(predicted[:, :-1].T), bias.at[cold].set(predicted[:, -1] + missed / 2)
   return Generator(inner['kernel'], inner['bias'], outer, bias, jnp.asarray(warm), prior)
 
 
