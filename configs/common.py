@@ -318,6 +318,7 @@ def testing(config):
   config.adversarial.update(steps=40, chunk=20, layers=1, dim=32, batch=64, penalty='none')
   config.expand.weights = (.01, .1)
   config.recommender.update(steps=60, chunk=30)
+  config.profiles.update(latent=16, hidden=64, vae_steps=200, steps=120, penalty='none')
 
 
 def quick(config):

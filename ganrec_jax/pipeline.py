@@ -15,7 +15,7 @@ from ganrec_jax.adversarial import expand
 from ganrec_jax.data import split_files, splits
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation import strata, table
-from ganrec_jax.stages import adversary, encode, recommend, tune, workspace
+from ganrec_jax.stages import adversary, encode, profiles, recommend, tune, workspace
 from ganrec_jax.stages.evaluate import Evaluation, show_people
 from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.stages.validate import validate as look
@@ -60,6 +60,7 @@ def check(config):
   adversary.game(config)
   adversary.draws(config)
   adversary.rows_of(config)
+  profiles.configured(config)
   if config.evaluation.resamples < 1:
     raise ConfigError(f'evaluation.resamples is {config.evaluation.resamples}; allowed are whole numbers from 1 on')
 

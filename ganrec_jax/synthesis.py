@@ -43,6 +43,9 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0):
     raise UserError(f'--seed is {seed}; allowed are whole numbers from 0 on')
   space, prepared, encoder, base = finished.load(workdir)
   pipeline.use_compilation_cache(space.config)
+  if 'profiles' not in space.config:
+    raise UserError(f'{workdir}: its config has no profiles, an older version made it; make it again by python -m '
+                    'ganrec_jax.main with another --workdir')
   content, people = encode.content(space, prepared, encoder), profiles.population(space, prepared)
   known = artifacts.digest(sha256(content.kernel), sha256(np.asarray(base.factors.items)))
   generators = profiles.fit(space, prepared, base, content, known, people)

@@ -13,7 +13,7 @@ from absl import logging
 
 from ganrec_jax import artifacts
 from ganrec_jax.data.ragged import Ragged, take
-from ganrec_jax.errors import DataError
+from ganrec_jax.errors import ConfigError, DataError
 from ganrec_jax.models import mixture
 from ganrec_jax.profiles import game, generator, likelihood
 from ganrec_jax.profiles.config import ProfileConfig
@@ -21,7 +21,7 @@ from ganrec_jax.stages.workspace import VERSION
 from ganrec_jax.training import loop
 
 # Fewer profiles or items say nothing of a distribution.
-FEWEST_USERS, FEWEST_ITEMS = 100, 20
+_FEWEST_USERS, _FEWEST_ITEMS = 100, 20
 # Fewer cannot judge.
 _FEWEST_HELD_OUT = 100
 
@@ -47,9 +47,9 @@ def population(workspace, prepared):
     DataError: where there are too few.
   """
   users = np.flatnonzero(prepared.histories.lengths)
-  if len(users) < FEWEST_USERS or len(prepared.warm) < FEWEST_ITEMS:
+  if len(users) < _FEWEST_USERS or len(prepared.warm) < _FEWEST_ITEMS:
     raise DataError(f'{len(users)} users with training interactions and {len(prepared.warm)} warm items; a generator '
-                    f'of profiles needs at least {FEWEST_USERS} users and {FEWEST_ITEMS} items')
+                    f'of profiles needs at least {_FEWEST_USERS} users and {_FEWEST_ITEMS} items')
   options = workspace.config.profiles
   held = max(round(options.held_out * len(users)), min(_FEWEST_HELD_OUT, len(users) // 4))
   order = np.asarray(jax.random.permutation(workspace.key('held-out profiles'), len(users)))
@@ -65,6 +65,8 @@ def configured(config):
     ConfigError: for values out of range.
   """
   options = config.profiles.to_dict()
+  if not 0 < options['held_out'] <= .5:
+    raise ConfigError(f'profiles.held_out is {options["held_out"]}; allowed are numbers above 0, up to .5')
   return ProfileConfig(**{name: value for name, value in options.items() if name != 'held_out'})
 
 

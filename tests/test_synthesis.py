@@ -1,0 +1,125 @@
+"""Synthetic logs: what is left can be read again, a stop loses nothing, and what gives too much away is not left."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from ganrec_jax import artifacts, synthesis
+from ganrec_jax.data import tables
+from ganrec_jax.errors import ConfigError, DataError, UserError
+from ganrec_jax.profiles import logs
+from ganrec_jax.stages import profiles
+from ganrec_jax.stages.prepare import prepare
+from ganrec_jax.training import interrupt
+
+from .stages import worlds
+
+
+def _finished(config, path):
+  """A work directory as a finished run leaves it for those that read it; what is missing is fitted there."""
+  artifacts.write_json(str(path / 'config.json'), {'config': config.to_dict()})
+  artifacts.write_json(str(path / 'results.json'), {})
+  return str(path)
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+  return _finished(worlds.config(encoder={'kind': 'none'}), tmp_path_factory.mktemp('work'))
+
+
+@pytest.fixture(scope='module')
+def made(workdir, tmp_path_factory):
+  out = tmp_path_factory.mktemp('out')
+  return out, synthesis.run(workdir, 2500, str(out), max_auc=1.)
+
+
+
+def test_the_log_reads_as_one_of_ones_own(made, workdir):
+  out, _ = made
+  with open(f'{workdir}/config.json', encoding='utf-8') as file:
+    config = json.load(file)['config']
+  read = tables.load(tables.TablesConfig(interactions=str(out / 'interactions.csv'), items=str(out / 'items.csv'),
+                                         template='{text}', phrases='tags'))
+  source = prepare(worlds.config(encoder={'kind': 'none'})).dataset
+  assert config['profiles']['held_out'] == .1
+  assert read.users == 2500 and not set(read.user_ids) & set(source.user_ids)
+  assert set(read.catalogue.ids) == set(source.catalogue.ids)
+  place = np.argsort(source.catalogue.ids)[np.searchsorted(np.sort(source.catalogue.ids), read.catalogue.ids)]
+  np.testing.assert_array_equal(read.catalogue.texts, source.catalogue.texts[place])
+  assert [read.catalogue.phrases[k] for k in range(5)] == [source.catalogue.phrases[k] for k in place[:5]]
+  times = source.interactions.time
+  assert times.min() <= read.interactions.time.min() and read.interactions.time.max() <= times.max()
+
+
+def test_the_report_has_utility_fidelity_privacy_and_where_it_comes_from(made):
+  out, words = made
+  report = json.loads((out / 'report.json').read_text())
+  assert report['provenance']['users'] == 2500 and report['provenance']['simulated']
+  attack = report['privacy']['membership']
+  assert 0 <= attack['low'] <= attack['auc'] <= attack['high'] <= 1
+  assert {(one['recommender'], one['task']) for one in report['utility']['ratios']} >= {
+    ('ease', 'warm'), ('ials', 'warm'), ('item_knn', 'warm'), ('ours', 'warm'), ('ours', 'cold')}
+  assert 0 < report['fidelity']['new_items'] < .5 and report['fidelity']['synthetic']['spearman'] > .3
+  page = (out / 'report.html').read_text()
+  assert 'SIMULATED' in words and 'SIMULATED' in page and page.count('<figure>') == 3
+  assert f'{attack["auc"]:.3f}' in words and f'{attack["auc"]:.3f}' in page
+  assert sorted(path.name for path in out.iterdir()) == ['interactions.csv', 'items.csv', 'report.html', 'report.json']
+
+
+def test_a_stopped_log_goes_on_to_the_same_bytes(made, workdir, tmp_path, monkeypatch):
+  whole, _ = made
+  looks = []
+
+  def stop(save=None):
+    looks.append(save)
+    if len(looks) == 2:
+      save()
+      raise interrupt.Interrupted(15)
+  monkeypatch.setattr(logs.interrupt, 'check', stop)
+  with pytest.raises(interrupt.Interrupted):
+    synthesis.run(workdir, 2500, str(tmp_path), max_auc=1.)
+  assert not (tmp_path / 'interactions.csv').exists()
+  started = (tmp_path / 'interactions.csv.drawn.part').read_bytes()
+  monkeypatch.undo()
+  monkeypatch.setattr(synthesis, '_utility', lambda *_: {'ratios': [], 'profiles': 0, 'options': {}})
+  synthesis.run(workdir, 2500, str(tmp_path), max_auc=1.)
+  done = (tmp_path / 'interactions.csv').read_bytes()
+  assert 0 < len(started) < len(done) and done.startswith(started)
+  assert done == (whole / 'interactions.csv').read_bytes()
+
+
+def test_over_budget_no_log_is_left(workdir, tmp_path):
+  with pytest.raises(UserError, match=r'AUC of \d\.\d+, more than --max_auc=0\.01'):
+    synthesis.run(workdir, 300, str(tmp_path / 'out'), max_auc=.01)
+  assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(('number', 'options', 'words'), [
+  (0, {}, '--users is 0'), (5, {'max_auc': 0.}, '--max_auc is 0'), (5, {'seed': -1}, '--seed is -1')])
+def test_values_out_of_range_are_named(workdir, tmp_path, number, options, words):
+  with pytest.raises(UserError, match=words):
+    synthesis.run(workdir, number, str(tmp_path), **options)
+
+
+def test_too_few_users_are_refused_with_what_is_needed(tmp_path):
+  config = worlds.config(encoder={'kind': 'none'}, world={'users': 60, 'items': 50, 'events': 500})
+  with pytest.raises(DataError, match=r'users with training interactions .* at least 100 users'):
+    synthesis.run(_finished(config, tmp_path), 5, str(tmp_path / 'out'))
+
+
+def test_a_share_that_holds_nobody_out_is_refused():
+  with pytest.raises(ConfigError, match='profiles.held_out is 0'):
+    profiles.configured(worlds.config(profiles={'held_out': 0.}))
+
+
+@pytest.mark.parametrize(('arguments', 'words'), [
+  ([], '--workdir is missing'), (['--workdir=nowhere', '--users=5', '--out=x'], 'holds no finished run'),
+  (['--users=many'], 'many')])
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, tmp_path):
+  done = subprocess.run([sys.executable, '-m', 'ganrec_jax.synthesize', *arguments], cwd=tmp_path, capture_output=True,
+                        text=True, timeout=300, env=os.environ | {'PYTHONPATH': str(worlds.ROOT)})
+  assert done.returncode == 2 and words in done.stderr and done.stderr.count('\n') == 1
