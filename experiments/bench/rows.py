@@ -72,14 +72,20 @@ def differences(found, resamples):
   A user's differences are averaged over the draws he is in, and users are resampled, so that a user counts as one.
   """
   first, *others = found
-  out = {row: {task: _difference(found[row], found[first], task, resamples) for task in TASKS} for row in others}
-  cells = [cell for tasks in out.values() for cell in tasks.values()]
-  for cell, p in zip(cells, holm([cell['p'] for cell in cells]) if cells else (), strict=True):
-    cell['p_holm'] = float(p)
+  out = {row: {task: difference(found[row], found[first], task, resamples) for task in TASKS} for row in others}
+  corrected([cell for tasks in out.values() for cell in tasks.values()])
   return out
 
 
-def _difference(mine, other, task, resamples):
+def corrected(cells):
+  """The `cells` with Holm's correction of their p values beside these."""
+  for cell, p in zip(cells, holm([cell['p'] for cell in cells]) if cells else (), strict=True):
+    cell['p_holm'] = float(p)
+  return cells
+
+
+def difference(mine, other, task, resamples):
+  """Two rows' difference in a task: mean, interval and p value, see `differences`."""
   users = np.concatenate([draw[f'{task}.users'] for draw in mine])
   gains = np.concatenate([a[task] - b[task] for a, b in zip(mine, other, strict=True)])
   _, place = np.unique(users, return_inverse=True)

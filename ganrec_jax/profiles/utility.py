@@ -115,7 +115,8 @@ def ease(log, reg):
   place[warm] = np.arange(len(warm))
   among_warm = dataclasses.replace(log.profiles, values=place[log.profiles.values])
   fitted = cease.fit(among_warm, len(warm), None, reg * log.scale, 0.)
-  return score_linear, _applied(log, jnp.zeros((items, items)).at[warm[:, None], warm].set(fitted.weights))
+  weights = jnp.zeros((items, items)).at[warm[:, None], warm].set(fitted.weights)
+  return score_linear, applied(log.prepared.histories, weights)
 
 
 def ials(log, unobserved, reg):
@@ -123,13 +124,14 @@ def ials(log, unobserved, reg):
   config = als.AlsConfig(unobserved=unobserved, reg=reg, kappa=0.)
   prepared = log.prepared
   fitted = als.fit(log.profiles, prepared.dataset.items, prepared.warm, None, config, log.key)
-  return score_factors, _applied(log, fitted)
+  return score_factors, applied(log.prepared.histories, fitted)
 
 
 def item_knn(log, neighbours, shrinkage):
   """Item-kNN by cosines n_ij / (sqrt(n_i n_j) + shrinkage) (Deshpande and Karypis 2004)."""
   gram = cease.cooccurrences(log.profiles, log.prepared.dataset.items, np.ones(len(log.profiles), np.float32))
-  return score_linear, _applied(log, _neighbours(gram, shrinkage * log.scale, min(neighbours, len(gram) - 1)))
+  near = _neighbours(gram, shrinkage * log.scale, min(neighbours, len(gram) - 1))
+  return score_linear, applied(log.prepared.histories, near)
 
 
 def ours(log, **options):
@@ -221,8 +223,8 @@ def _log(profiles, prepared, kernel, seed):
              len(profiles) / float(users), kernel, prepared, jax.random.key(seed))
 
 
-def _applied(log, model):
-  histories = log.prepared.histories
+def applied(histories, model):
+  """A model with the real `histories` that it is applied to."""
   # One entry more than there are, so that gathers from an empty log are legal.
   return Applied(model, jnp.asarray(histories.offsets, jnp.int32), jnp.asarray(np.append(histories.values, 0)),
                  jnp.asarray(np.append(histories.weights, 0)), int(histories.lengths.max()))

@@ -1,0 +1,239 @@
+"""Real and generated users together: what further users are worth to recommenders, and what of it is the critic's.
+
+    python experiments/augmentation.py --dataset=movielens --data=DIR --workdir=DIR
+
+For each draw a generator of profiles learns from the training histories, without its critic ('no critic') and with it
+('critic'); 3 generated users for each real one join the training, each weighing as much as validation likes best (a
+grid that has 0, real users alone). 'bootstrap' are as many copies of real users. The regularisation is chosen along
+with the weight, for real users alone likewise. Stated is NDCG@20 on test, and the difference to real users alone and
+of critic to no critic, paired over users and draws, Holm's correction over all cells.
+
+Recommenders: EASE, CEASE (EASE with the content kernel of frozen texts), and ours, the closed form with that kernel and
+its knobs turned. A row of generated users stands for as many users as its weight says. What is done is kept in the work
+directory. It leaves `augmentation.NAME.json` beside this file.
+"""
+
+import argparse
+import dataclasses
+import functools
+import pathlib
+import sys
+import time
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
+
+from experiments.bench import rows
+from experiments.peers import problem
+from ganrec_jax import artifacts, pipeline
+from ganrec_jax.data.ragged import Ragged, take
+from ganrec_jax.evaluation import ranking
+from ganrec_jax.models import als, cease, closed_form
+from ganrec_jax.profiles import controls, game, generator, likelihood
+from ganrec_jax.profiles.config import ProfileConfig
+from ganrec_jax.profiles.utility import applied, score_linear
+from ganrec_jax.stages import recommend, tune
+from ganrec_jax.training.loop import Surroundings
+
+_HERE = pathlib.Path(__file__).resolve().parent
+SOURCES = ('bootstrap', 'no critic', 'critic')
+SIZE, TEMPERATURE, HELD_OUT = 3, .6, .1
+WEIGHTS = (.03, .1, .3, 1.)
+REGS = {'EASE': (30., 100., 300., 1000.), 'CEASE': (30., 100., 300., 1000.)}
+TASKS = {'EASE': ('warm', 'tail', 'sparse'), 'CEASE': ('warm', 'cold', 'tail', 'sparse'),
+         'ours': ('warm', 'cold', 'tail', 'sparse')}
+
+
+def generated(one, seed):
+  """source -> `Ragged` over generated users, values are items of the catalogue; and the seconds of training."""
+  warm, histories = one.prepared.warm, one.prepared.histories
+  users, start = np.flatnonzero(histories.lengths), time.perf_counter()
+  place = np.zeros(len(one.warm), np.int32)
+  place[warm] = np.arange(len(warm))
+  real = take(Ragged(histories.offsets, place[histories.values], np.ones(len(histories.values), np.float32)), users)
+  order = np.random.default_rng(seed).permutation(len(real))
+  cut, number = round(HELD_OUT * len(real)), SIZE * len(real)
+  members, held_out = take(real, np.sort(order[cut:])), take(real, np.sort(order[:cut]))
+  keys, config = jax.random.split(jax.random.key(seed), 4), ProfileConfig()
+  around = Surroundings(f'{one.name}-{one.draw}', (jax.devices()[0],))
+  params, _ = likelihood.train(members, held_out, len(warm), config, keys[0], around)
+  prior = likelihood.fit_prior(params, members, len(warm), config, keys[1])
+  factors = als.fit(members, len(warm), np.arange(len(warm)), None, als.AlsConfig(), keys[2]).items
+  found = {'bootstrap': controls.bootstrap(real, len(warm), number, seed)}
+  for source in SOURCES[1:]:
+    some = config if source == 'critic' else dataclasses.replace(config, adversarial_share=0.)
+    trained, _ = game.train(params, prior, members, factors, some, keys[2], around)
+    fitted = generator.make(trained, prior, np.arange(len(warm)), len(warm), None)
+    found[source] = generator.draw(fitted, TEMPERATURE, keys[3], number)
+  return {source: dataclasses.replace(part, values=warm[part.values].astype(np.int32))
+          for source, part in found.items()}, time.perf_counter() - start
+
+
+def together(real, extra):
+  """The rows of two `Ragged`, those of `extra` after those of `real`."""
+  return Ragged(np.concatenate([real.offsets, real.offsets[-1] + extra.offsets[1:]]),
+                np.concatenate([real.values, extra.values]), np.concatenate([real.weights, extra.weights]))
+
+
+def linear(one, kernel_weight, extra, weight, reg):
+  """EASE or CEASE fitted on real users and generated ones of some weight: (score, params)."""
+  histories = one.prepared.histories
+  log, counts = histories, np.ones(len(histories), np.float32)
+  if extra is not None:
+    log, counts = together(histories, extra), np.append(counts, np.full(len(extra), weight, np.float32))
+  kernel = one.kernel() if kernel_weight else None
+  fitted = cease.fit(log, len(one.warm), kernel, reg, kernel_weight * reg, counts)
+  return score_linear, applied(histories, fitted.weights)
+
+
+def ours(one, judge, extra, weight):
+  """The closed form with its knobs turned, on real users and generated ones of some weight: (score, params)."""
+  real = one.prepared.strengths(one.config.base.strength)
+  number = len(real)
+  if extra is not None:
+    # Real users without generated pairs, generated ones without real pairs.
+    empty = Ragged(np.append(real.offsets, np.full(len(extra), real.offsets[-1])), real.values, real.weights)
+    extra = Ragged(np.concatenate([np.zeros(number, np.int64), extra.offsets]), extra.values,
+                   np.full(len(extra.values), weight, np.float32))
+    real = empty
+  fitted = closed_form.fit(real, len(one.warm), one.prepared.warm, one.kernel(), recommend.closed(one.config),
+                           jax.random.key(one.config.seed), extra)
+  if extra is not None:
+    fitted = fitted.folded(one.prepared.strengths(one.config.base.strength))
+  return closed_form.score, fitted.turned(tune.search(judge, fitted))
+
+
+def choices(one, judge, name, extra):
+  """The models that validation chooses from, made one at a time: (what it is, (score, params))."""
+  weights = (0.,) if extra is None else WEIGHTS
+  for weight in weights:
+    part = extra if weight else None
+    if name == 'ours':
+      yield {'weight': weight}, ours(one, judge, part, weight)
+    else:
+      for reg in REGS[name]:
+        yield {'weight': weight, 'reg': reg}, linear(one, .5 * (name == 'CEASE'), part, weight, reg)
+
+
+def measured(one, name, extra, before):
+  """NDCG@20 on test of each user of each task, as arrays for an artifact, of what validation likes best.
+
+  Args:
+    one: `Problem`.
+    name: of the recommender.
+    extra: the generated users, or None.
+    before: the arrays of real users alone, which stay where no weight is better on validation.
+  """
+  judge = recommend.Judge(one.tasks('valid'))
+  best, model = -np.inf if before is None else float(before['valid']), None
+  for option, found in choices(one, judge, name, extra):
+    value = judge(*found, 'warm')
+    if value > best:
+      best, model, chosen = value, found, option
+  if model is None:
+    return before
+  return ranked(one, name, *model) | {'valid': np.float64(best)} | {
+    f'option.{field}': np.float64(number) for field, number in chosen.items()}
+
+
+def ranked(one, name, score, params):
+  """NDCG@20 on test of each user, task -> float64, and his id, task.users -> str."""
+  tasks, out = one.tasks('test'), {}
+  for task in TASKS[name]:
+    lists, _ = ranking.top_k(score, params, tasks[task], k=20)
+    out[task] = ranking.metrics_per_user(lists, tasks[task].targets)['ndcg@20']
+    out[f'{task}.users'] = one.prepared.dataset.user_ids[tasks[task].users].astype(str)
+  return out
+
+
+def run(name, draws, load, workdir):
+  """The whole table of a data set, as a dict for JSON."""
+  start, found, hashes, seconds = time.perf_counter(), {}, [], []
+  with tqdm(total=draws * len(TASKS) * (1 + len(SOURCES)), unit='cell', mininterval=5) as bar:
+    for draw in range(draws):
+      one = load(draw)
+      hashes.append(one.prepared.sha256())
+      make = functools.cache(lambda one=one, draw=draw: generated(one, draw))
+      for recommender in TASKS:
+        before = None
+        for source in (None, *SOURCES):
+          bar.set_description(f'{name}, draw {draw}: {recommender}, {source or "real"}')
+
+          def compute(one=one, recommender=recommender, source=source, before=before, make=make):
+            return measured(one, recommender, None if source is None else make()[0][source], before)
+
+          key = artifacts.digest(hashes[-1], one.config.to_dict(), dataclasses.asdict(ProfileConfig()), recommender,
+                                 source, SIZE, TEMPERATURE, HELD_OUT, WEIGHTS, REGS)
+          file = workdir / f'{name}-{draw}' / f'{recommender}.{source or "real"}.npz'
+          arrays, there = artifacts.cached(str(file), key, compute)
+          before = before or arrays
+          found.setdefault((recommender, source), []).append(arrays)
+          bar.update()
+      seconds.append(make()[1] if make.cache_info().currsize else None)
+  return {'name': name, 'seeds': list(range(draws)), 'data_sha256': hashes, 'git_revision': pipeline.revision(),
+          'device': jax.devices()[0].device_kind, 'jax': jax.__version__, 'generator_seconds': seconds,
+          'wall_seconds': time.perf_counter() - start, 'size': SIZE, 'weights': WEIGHTS, 'regs': REGS,
+          'cells': [{'recommender': recommender, 'source': source or 'real',
+                     **{task: [float(one[task].mean()) for one in those] for task in TASKS[recommender]},
+                     'weight': [float(one['option.weight']) for one in those]}
+                    for (recommender, source), those in found.items()],
+          'differences': differences(found)}
+
+
+def differences(found, resamples=10000):
+  """Each source less real users alone, and critic less no critic: mean, interval, p value and Holm's correction."""
+  out = []
+  for recommender, tasks in TASKS.items():
+    for mine, other in (*((source, None) for source in SOURCES), ('critic', 'no critic')):
+      for task in tasks:
+        cell = rows.difference(found[recommender, mine], found[recommender, other], task, resamples)
+        due = np.mean([one[task].mean() for one in found[recommender, None]])
+        out.append({'recommender': recommender, 'source': mine, 'to': other or 'real', 'task': task,
+                    'percent': 100 * cell['mean'] / due if due > 0 else None} | cell)
+  return rows.corrected(out)
+
+
+def table(result):
+  """The differences in per cent as Markdown; *: significant after Holm's correction."""
+  lines = ['| recommender | users beside the real ones | warm | cold | tail | sparse | weights |', '|---' * 7 + '|']
+  for cell in result['cells']:
+    parts = []
+    for task in ('warm', 'cold', 'tail', 'sparse'):
+      told = [one for one in result['differences'] if (one['recommender'], one['source'], one['to'], one['task'])
+              == (cell['recommender'], cell['source'], 'real', task)]
+      parts.append('' if task not in cell else f'{np.mean(cell[task]):.4f}' + (
+        f' ({told[0]["percent"]:+.1f}%{"*" * (told[0]["p_holm"] < .05)})' if told and told[0]['percent'] is not None
+        else ''))
+    weights = '' if cell['source'] == 'real' else ', '.join(f'{weight:g}' for weight in cell['weight'])
+    lines.append(f'| {cell["recommender"]} | {"none" if cell["source"] == "real" else cell["source"]} | '
+                 + ' | '.join(parts) + f' | {weights} |')
+  lines += ['', 'the critic itself (critic less no critic): ' + ', '.join(
+    f'{one["recommender"]} {one["task"]} {one["percent"]:+.1f}%{"*" * (one["p_holm"] < .05)}'
+    for one in result['differences'] if one['to'] == 'no critic' and one['percent'] is not None)]
+  return '\n'.join(lines)
+
+
+def _options():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--dataset', choices=list(problem.SETS), required=True, help='The data set.')
+  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
+  parser.add_argument('--workdir', default='runs/augmentation', help='Where results are kept.')
+  parser.add_argument('--draws', type=int, default=5, choices=range(1, 6), help='Draws.')
+  return parser.parse_args()
+
+
+def main():
+  """Runs what the command line asks for."""
+  options = _options()
+  name, workdir = options.dataset, pathlib.Path(options.workdir)
+  result = run(name, options.draws,
+               lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')), workdir)
+  artifacts.write_json(_HERE / f'augmentation.{name}.json', result)
+  print(table(result))
+
+
+if __name__ == '__main__':
+  main()
