@@ -47,16 +47,15 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0):
     raise UserError(f'{workdir}: its config has no profiles, an older version made it; make it again by python -m '
                     'ganrec_jax.main with another --workdir')
   content, people = encode.content(space, prepared, encoder), profiles.population(space, prepared)
-  known = artifacts.digest(sha256(content.kernel), sha256(np.asarray(base.factors.items)))
-  generators = profiles.fit(space, prepared, base, content, known, people)
+  generators = profiles.fit(space, prepared, content.kernel, people)
   key, items = jax.random.fold_in(space.key('synthesize'), seed), prepared.dataset.items
   chosen, tried = choice.choose(generators, people.members, people.held_out, items, number, max_auc,
                                 jax.random.fold_in(key, 0), space.config.seed)
   if chosen.auc > max_auc and not over_budget:
     raise UserError(_beyond(chosen.auc, max_auc, 'of all temperatures and points of the training, the least'))
   log = prepared.dataset.interactions.take(prepared.split.rows('train'))
-  identity = artifacts.digest(known, prepared.sha256(), space.config.profiles.to_dict(), dataclasses.asdict(chosen),
-                              number, seed)
+  identity = artifacts.digest(sha256(content.kernel), prepared.sha256(), space.config.profiles.to_dict(),
+                              space.config.seed, dataclasses.asdict(chosen), number, seed)
   path, fitted = os.path.join(out, 'interactions.csv'), generators[chosen.steps]
   os.makedirs(out, exist_ok=True)
   batches = logs.write_interactions(f'{path}.drawn', fitted, chosen.temperature, jax.random.fold_in(key, 1), number,

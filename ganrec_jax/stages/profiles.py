@@ -14,7 +14,7 @@ from absl import logging
 from ganrec_jax import artifacts
 from ganrec_jax.data.ragged import Ragged, take
 from ganrec_jax.errors import ConfigError, DataError
-from ganrec_jax.models import mixture
+from ganrec_jax.models import als, mixture
 from ganrec_jax.profiles import game, generator, likelihood
 from ganrec_jax.profiles.config import ProfileConfig
 from ganrec_jax.stages.workspace import VERSION
@@ -70,14 +70,12 @@ def configured(config):
   return ProfileConfig(**{name: value for name, value in options.items() if name != 'held_out'})
 
 
-def fit(workspace, prepared, base, content, known, people):
+def fit(workspace, prepared, kernel, people):
   """Trains the generator, or takes it from the work directory, with the critic for none to all of its steps.
 
   Args:
     workspace, prepared: the surroundings and the data.
-    base: the fitted `ClosedFormParams`; the critic reads items by its factors.
-    content: `Content`; its kernel tells what the generator makes of new items.
-    known: the hash of base and content.
+    kernel: the content kernel, which tells what the generator makes of new items.
     people: `Population`.
 
   Returns:
@@ -91,22 +89,24 @@ def fit(workspace, prepared, base, content, known, people):
   place[warm] = np.arange(len(warm))
   members, held_out = (dataclasses.replace(rows, values=place[rows.values])
                        for rows in (people.members, people.held_out))
-  vectors = jnp.asarray(base.factors.items)[warm]
   seen = hashlib.sha256(people.members.offsets.tobytes() + people.members.values.tobytes()).hexdigest()
-  key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(), known, seen)
+  key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(), seen)
 
   def likely():
     params, summary = likelihood.train(members, held_out, len(warm), config, workspace.key('profiles likelihood'),
                                        workspace.surroundings('profiles_likelihood', key))
     prior = likelihood.fit_prior(params, members, len(warm), config, workspace.key('profiles prior'))
     logging.info('profiles: %.3f nats an item of held-out ones', -summary['best'])
-    return {'params': params, 'prior': flax.serialization.to_state_dict(prior), 'steps': 0}
+    # The critic reads items by these; the base model's factors would know those who judge.
+    factors = als.fit(members, len(warm), np.arange(len(warm)), None, als.AlsConfig(),
+                      workspace.key('profiles factors')).items
+    return {'params': params, 'prior': flax.serialization.to_state_dict(prior), 'vectors': factors, 'steps': 0}
 
   def played(steps):
     # Each goes on from the checkpoint of the one before.
     some = dataclasses.replace(config, steps=steps)
-    params, summary = game.train(first['params'], prior, members, vectors, some, workspace.key('profiles game'),
-                                 workspace.surroundings('profiles_game', key))
+    params, summary = game.train(first['params'], prior, members, first['vectors'], some,
+                                 workspace.key('profiles game'), workspace.surroundings('profiles_game', key))
     return {'params': params, 'steps': summary['steps']}
 
   try:
@@ -117,7 +117,7 @@ def fit(workspace, prepared, base, content, known, people):
   except loop.Diverged as error:
     raise DataError(f'the generator of profiles diverged: {error}; '
                     'lower profiles.vae_rate or profiles.g_rate') from error
-  return {int(one['steps']): generator.make(one['params'], prior, warm, prepared.dataset.items, content.kernel)
+  return {int(one['steps']): generator.make(one['params'], prior, warm, prepared.dataset.items, kernel)
           for one in fitted}
 
 
