@@ -13,12 +13,10 @@ import jax.scipy
 import numpy as np
 from absl import app, flags, logging
 
-from ganrec_jax.data import text
-from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import UserError
 from ganrec_jax.models import adventure, closed_form, regression
 from ganrec_jax.models.kernels import LowRankKernel
-from ganrec_jax.stages import encode, finished, recommend
+from ganrec_jax.stages import finished, recommend
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.')
 _USER = flags.DEFINE_string('user', None, 'The id of a known user.')
@@ -63,22 +61,11 @@ def for_history(base, history, weights, k, gamma=0.):
 
 def for_item(space, prepared, encoder, base, words, k):
   """The `k` users who would like an item with the text `words` most: (users, scores, nearest warm items)."""
-  catalogue = prepared.dataset.catalogue
-  warm = prepared.warm
-  phrases = tuple(w.strip() for w in words.rpartition(':')[2].split(',') if w.strip())
-  more = Catalogue(np.append(catalogue.ids, '\0new'), np.append(catalogue.titles, words),
-                   np.append(catalogue.texts, words),
-                   (*catalogue.phrases, phrases if any(map(len, catalogue.phrases)) else ()))
-  ready = None if catalogue.vectors is None else np.pad(catalogue.vectors, ((0, 1), (0, 0)))
-  known, new = encode.readings(space, encoder, catalogue.texts, 'encode'), encode.readings(space, encoder, [words])
-  read = [np.concatenate(pair) for pair in zip(known, new, strict=True)] or [None]
-  kernel = encode.content_kernel(space, more, warm, [encode.beside(one, ready, warm) for one in read])
-  if not len(text.transform(text.fit_vocabulary(more.phrases, more.texts, warm), more.phrases[-1:],
-                            more.texts[-1:]).values) and space.config.encoder.kind != 'pretrained':
-    raise UserError(f'--item_text {words!r}: none of its words or phrases occurs in the catalogue')
+  warm, new = prepared.warm, len(prepared.dataset.catalogue)
+  kernel = finished.kernel_with(space, prepared, encoder, words, '--item_text')
   if isinstance(kernel, LowRankKernel):
     alike = np.asarray(kernel.features[warm] @ kernel.features[-1])
-    texts = regression.fit(kernel, warm, np.array([len(catalogue)]), base.config.factors.ridge)
+    texts = regression.fit(kernel, warm, np.array([new]), base.config.factors.ridge)
     vector = texts.predict(base.factors.items[warm])[0]
   else:
     kernel = np.asarray(kernel)

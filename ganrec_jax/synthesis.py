@@ -10,7 +10,7 @@ from absl import logging
 from ganrec_jax import artifacts, pipeline
 from ganrec_jax.data.ragged import Ragged, take
 from ganrec_jax.errors import UserError
-from ganrec_jax.profiles import choice, fidelity, logs, privacy, times, utility
+from ganrec_jax.profiles import choice, fidelity, generator, logs, privacy, times, utility
 from ganrec_jax.report import synthetic
 from ganrec_jax.stages import encode, finished, profiles
 from ganrec_jax.stages.encode import sha256
@@ -20,7 +20,7 @@ _FOR_EACH = 3
 _PLOTTED = 5000
 
 
-def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0):
+def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0, like=''):
   """Writes interactions.csv, items.csv, report.json and report.html into `out`; returns the report in words.
 
   Args:
@@ -30,6 +30,7 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0):
     max_auc: the most that membership inference by the nearest generated profile may reach.
     over_budget: whether a log that gives away more is left all the same, and says so.
     seed: of the draws.
+    like: words in whose light the users are drawn, such as a genre; '' draws all kinds.
 
   Raises:
     UserError: for values out of range, data too small, a work directory without a finished run, or a budget that
@@ -49,17 +50,19 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0):
   content, people = encode.content(space, prepared, encoder), profiles.population(space, prepared)
   generators = profiles.fit(space, prepared, content.kernel, people)
   key, items = jax.random.fold_in(space.key('synthesize'), seed), prepared.dataset.items
+  light = finished.alike(finished.kernel_with(space, prepared, encoder, like, '--like')) if like else None
   chosen, tried = choice.choose(generators, people.members, people.held_out, items, number, max_auc,
-                                jax.random.fold_in(key, 0), space.config.seed)
+                                jax.random.fold_in(key, 0), space.config.seed, light)
   if chosen.auc > max_auc and not over_budget:
     raise UserError(_beyond(chosen.auc, max_auc, 'of all temperatures and points of the training, the least'))
   log = prepared.dataset.interactions.take(prepared.split.rows('train'))
   identity = artifacts.digest(sha256(content.kernel), prepared.sha256(), space.config.profiles.to_dict(),
-                              space.config.seed, dataclasses.asdict(chosen), number, seed)
+                              space.config.seed, dataclasses.asdict(chosen), number, seed, like)
   path, fitted = os.path.join(out, 'interactions.csv'), generators[chosen.steps]
   os.makedirs(out, exist_ok=True)
-  batches = logs.write_interactions(f'{path}.drawn', fitted, chosen.temperature, jax.random.fold_in(key, 1), number,
-                                    prepared.dataset.catalogue, None if log.time is None else times.fit(log, items),
+  drawn = generator.stream(fitted, chosen.temperature, jax.random.fold_in(key, 1), number, light=light)
+  batches = logs.write_interactions(f'{path}.drawn', drawn, number, prepared.dataset.catalogue,
+                                    None if log.time is None else times.fit(log, items),
                                     logs.prefix(prepared.dataset.user_ids), identity)
   near, sample = _watch(batches, fitted, people, items, _FOR_EACH * len(people.users))
   attack = privacy.attack(*near, space.config.seed)
@@ -70,7 +73,7 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0):
   logs.write_items(os.path.join(out, 'items.csv'), prepared.dataset.catalogue)
   warm = choice.known(fitted, sample)
   report = logs.note({
-    'provenance': _provenance(space, prepared, number, seed, max_auc, chosen, tried),
+    'provenance': _provenance(space, prepared, number, seed, like, max_auc, chosen, tried),
     'privacy': {'membership': attack,
                 'copies': privacy.copies(people.members, people.held_out, warm, items, space.config.seed)},
     'fidelity': _fidelity(people, sample, warm, base, items), 'utility': _utility(space, prepared, content, sample)})
@@ -109,9 +112,9 @@ def _first(parts, most):
   return take(whole, np.arange(min(most, len(whole))))
 
 
-def _provenance(space, prepared, number, seed, max_auc, chosen, tried):
+def _provenance(space, prepared, number, seed, like, max_auc, chosen, tried):
   info = prepared.dataset.info
-  return {'users': number, 'seed': seed, 'max_auc': max_auc, 'chosen': dataclasses.asdict(chosen),
+  return {'users': number, 'seed': seed, 'like': like, 'max_auc': max_auc, 'chosen': dataclasses.asdict(chosen),
           'tried': [dataclasses.asdict(one) for one in tried], 'config': space.config.profiles.to_dict(),
           'run_config_sha256': artifacts.digest(space.config.to_dict()), 'data_sha256': prepared.dataset.sha256(),
           'split_sha256': prepared.split.sha256(), 'source': info['name'], 'simulated': info['simulated'],

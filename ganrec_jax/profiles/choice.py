@@ -33,7 +33,7 @@ class Candidate:
   completion: float
 
 
-def choose(generators, members, held_out, num_items, number, max_auc, key, seed):
+def choose(generators, members, held_out, num_items, number, max_auc, key, seed, light=None):
   """The candidate that completes held-out profiles best among those within the budget; the least leaking without any.
 
   First the temperatures at the end of the training, then its other points at the best of them. Where none is within
@@ -48,6 +48,7 @@ def choose(generators, members, held_out, num_items, number, max_auc, key, seed)
     max_auc: the budget.
     key: of the draws.
     seed: of what is hidden.
+    light: what is asked for of the items, see `generator.stream`, or None.
 
   Returns:
     (the chosen `Candidate`, all that were tried).
@@ -56,7 +57,7 @@ def choose(generators, members, held_out, num_items, number, max_auc, key, seed)
 
   @functools.cache
   def tried(steps, temperature):
-    profiles = known(generators[steps], generator.draw(generators[steps], temperature, key, number))
+    profiles = known(generators[steps], generator.draw(generators[steps], temperature, key, number, light))
     auc = privacy.membership(members, held_out, profiles, num_items, seed, resamples=1)['auc']
     value = completion(profiles, held_out, num_items, _REG * number, seed).mean()
     found = Candidate(steps, temperature, auc, float(value))

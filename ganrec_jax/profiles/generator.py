@@ -13,6 +13,8 @@ from ganrec_jax.models.profiles import above
 from ganrec_jax.profiles.likelihood import Prior, draw_latents
 
 BATCH = 1024
+# Latents of which a profile that is asked for takes the best.
+ASKED = 20
 # Noise variances of the kernel ridge regression that are tried for new items, leave-one-out.
 _RIDGES = (.1, .3, 1., 3., 10.)
 
@@ -73,17 +75,23 @@ def make(params, prior, warm_items, num_items, kernel):
   return Generator(inner['kernel'], inner['bias'], outer, bias, jnp.asarray(warm), prior)
 
 
-@functools.partial(jax.jit, static_argnames='batch')
-def _profiles(generator, key, temperature, batch):
+@functools.partial(jax.jit, static_argnames=('batch', 'each'))
+def _profiles(generator, key, temperature, light, batch, each):
   latents, noise = jax.random.split(key)
-  z, number = draw_latents(generator.prior, latents, batch)
+  z, number = draw_latents(generator.prior, latents, batch * each)
+  if each > 1:
+    near = jax.lax.map(lambda one: jax.nn.softmax(generator.logits(one[None])[0] / temperature) @ light, z,
+                       batch_size=batch)
+    # Of `each` tastes the one whose items read most like what was asked for, so that tastes still differ.
+    best = near.reshape(batch, each).argmax(1) + each * jnp.arange(batch)
+    z, number = z[best], number[best]
   logits = generator.logits(z) / temperature
   scores = logits + jax.random.gumbel(noise, logits.shape)
   # A real profile's length counts its warm items, so new ones are those that would have pushed out a warm one.
   return scores > above(jnp.where(generator.warm, scores, -jnp.inf), number)[:, None]
 
 
-def stream(generator, temperature, key, number, first=0):
+def stream(generator, temperature, key, number, first=0, light=None):
   """Yields profiles as `Ragged` of 1024 rows, the last of fewer; the same bits from wherever it goes on.
 
   Args:
@@ -92,17 +100,20 @@ def stream(generator, temperature, key, number, first=0):
     key: of all draws; batch b depends on it and on b alone.
     number: profiles in all.
     first: the batch to begin with.
+    light: float `[items]`, what is asked for of the items (u, the likeness of their texts to some words): of
+      `ASKED` latents each profile takes the one whose items have most of it. None asks for nothing.
   """
+  light, each = (jnp.zeros(len(generator.warm)), 1) if light is None else (jnp.asarray(light), ASKED)
   for batch in range(first, -(-number // BATCH)):
-    chosen = np.asarray(_profiles(generator, jax.random.fold_in(key, batch), temperature, BATCH))
+    chosen = np.asarray(_profiles(generator, jax.random.fold_in(key, batch), temperature, light, BATCH, each))
     chosen = chosen[:number - batch * BATCH]
     offsets = np.concatenate([[0], np.cumsum(chosen.sum(1))]).astype(np.int64)
     values = np.nonzero(chosen)[1].astype(np.int32)
     yield Ragged(offsets, values, np.ones(len(values), np.float32))
 
 
-def draw(generator, temperature, key, number):
+def draw(generator, temperature, key, number, light=None):
   """All profiles of `stream`, one `Ragged`."""
-  parts = list(stream(generator, temperature, key, number))
+  parts = list(stream(generator, temperature, key, number, light=light))
   lengths, values = (np.concatenate([getattr(part, name) for part in parts]) for name in ('lengths', 'values'))
   return Ragged(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), values, np.ones(len(values), np.float32))

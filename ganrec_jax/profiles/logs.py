@@ -35,16 +35,14 @@ def prefix(user_ids):
   return found
 
 
-def write_interactions(path, fitted, temperature, key, number, catalogue, times, begin, identity):
-  """Draws `number` users and writes user_id, item_id and, with times, timestamp; goes on where it was stopped.
+def write_interactions(path, drawn, number, catalogue, times, begin, identity):
+  """Writes user_id, item_id and, with times, timestamp of generated users; goes on where it was stopped.
 
-  Memory is that of 1024 users; a log that was interrupted ends in the same bytes as one that was not.
+  Memory is that of a batch; a log that was interrupted ends in the same bytes as one that was not.
 
   Args:
     path: of the CSV file; until it is whole it is called PATH.part, and PATH.part.json says how far it is.
-    fitted: `Generator`.
-    temperature: of the draws.
-    key: of the draws.
+    drawn: the profiles, an iterable of `Ragged` of `generator.BATCH` users each, the last of fewer.
     number: of users.
     catalogue: `Catalogue`.
     times: `Times`, or None.
@@ -52,7 +50,7 @@ def write_interactions(path, fitted, temperature, key, number, catalogue, times,
     identity: the hash of all that the log depends on; what another one has left is written over.
 
   Yields:
-    the profiles, a `Ragged` for each batch, those already written included.
+    the profiles of each batch, those already written included.
 
   Raises:
     UserError: where it cannot be written.
@@ -76,9 +74,8 @@ def write_interactions(path, fitted, temperature, key, number, catalogue, times,
         os.fsync(file.fileno())
         artifacts.write_json(note, {'identity': identity, 'batches': batches, 'bytes': file.tell()})
 
-      batches = tqdm(generator.stream(fitted, temperature, key, number), 'users', -(-number // generator.BATCH),
-                     unit_scale=generator.BATCH, unit='user', mininterval=1.)
-      for batch, profiles in enumerate(batches):
+      bar = tqdm(drawn, 'users', -(-number // generator.BATCH), unit_scale=generator.BATCH, unit='user', mininterval=1.)
+      for batch, profiles in enumerate(bar):
         yield profiles
         if batch < state['batches']:
           continue
@@ -87,8 +84,8 @@ def write_interactions(path, fitted, temperature, key, number, catalogue, times,
         columns = [lambda rows, names=names, owner=owner: names[owner[rows]],
                    lambda rows, values=profiles.values: items[values[rows]]]
         if times is not None:
-          drawn = clock.draw(times, profiles, np.random.default_rng([int(identity[:8], 16), batch]))
-          columns.append(lambda rows, drawn=drawn: cells([f',{time}' for time in drawn[rows].tolist()]))
+          when = clock.draw(times, profiles, np.random.default_rng([int(identity[:8], 16), batch]))
+          columns.append(lambda rows, when=when: cells([f',{time}' for time in when[rows].tolist()]))
         columns.append(lambda rows: np.full((len(rows), 1), ord('\n'), np.uint8))
         write_rows(file, np.arange(len(owner)), columns)
         if batch % _SAVED == _SAVED - 1:

@@ -98,6 +98,7 @@ def _sections(report):
   chosen = told['chosen']
   yield Section('How it was made', lines=(
     ('generator', f'critic of whole profiles, {chosen["steps"]} steps, temperature {chosen["temperature"]:g}'),
+    *([('asked for', told['like'])] if told['like'] else []),
     ('seed', str(told['seed'])), ('revision', told['git_revision']), ('data', told['data_sha256'][:16]),
     ('split', told['split_sha256'][:16])), numeric=(0, 1, 2, 3),
     header=('critic steps', 'temperature', 'AUC', 'completes unseen users (NDCG@20)'),
