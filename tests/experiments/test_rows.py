@@ -42,7 +42,7 @@ def test_a_user_counts_once_however_many_draws_ask_him():
   users = [np.array(['a', 'b']), np.array(['a'])]
   mine = [{'warm': np.array([.5, .2]), 'warm.users': users[0]}, {'warm': np.array([.1]), 'warm.users': users[1]}]
   other = [{'warm': np.array([.1, .2]), 'warm.users': users[0]}, {'warm': np.array([.1]), 'warm.users': users[1]}]
-  found = rows._difference(mine, other, 'warm', 200)
+  found = rows.difference(mine, other, 'warm', 200)
   mean, low, high, p = paired_bootstrap([.2, 0.], [0., 0.], 0, 200)
   assert found == pytest.approx({'mean': mean, 'low': low, 'high': high, 'p': p})
 
