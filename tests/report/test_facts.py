@@ -121,7 +121,17 @@ def test_a_split_without_training_is_refused():
     worlds.look(dataclasses.replace(prepared, split=Split(part.astype(np.int8), prepared.split.in_all)))
 
 
-def test_a_million_interactions_take_seconds():
+def _seconds(work):
+  """Of this process, the better of two: others may keep the machine busy, and the first time loads what it needs."""
+  found = []
+  for _ in range(2):
+    start = time.process_time()
+    work()
+    found.append(time.process_time() - start)
+  return min(found)
+
+
+def test_a_million_interactions_take_as_long_as_a_few_sorts_of_them():
   rng = np.random.default_rng(0)
   code = np.unique(rng.integers(0, 50_000, 1_050_000) * 10_000 + (10_000 * rng.random(1_050_000) ** 1.5).astype(int))
   user, item = (column.astype(np.int32) for column in np.divmod(code, 10_000))
@@ -132,7 +142,15 @@ def test_a_million_interactions_take_seconds():
   split = splits.make_split(log, 50_000, 10_000, kind='random', cold_items=.2, cold_users=0., seed=0)
   prepared = Prepared(data, split, None)
   assert len(log) > 990_000
-  start, config = time.process_time(), worlds.config()  # of this process: others may keep the machine busy
-  found = worlds.look(prepared, config)
-  page.render(sections.make(found), doubts.find(found, config), plots.draw(found), ())
-  assert time.process_time() - start < 3
+  config, shuffled = worlds.config(), rng.permutation(code)
+
+  def look():
+    found = worlds.look(prepared, config)
+    page.render(sections.make(found), doubts.find(found, config), plots.draw(found), ())
+
+  def sort():
+    for _ in range(3):
+      np.argsort(shuffled)
+      np.lexsort((log.time, log.item))
+  # A loop over a million rows in Python would be ten times as slow.
+  assert _seconds(look) < 3 * _seconds(sort)
