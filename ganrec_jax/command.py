@@ -1,4 +1,4 @@
-"""What the commands share: the flag --config, and mistakes told in one line with exit code 2."""
+"""What the commands share that begin with a config: the flag --config, found where it is meant."""
 
 import pathlib
 import sys
@@ -6,6 +6,7 @@ import sys
 from absl import app, flags
 from ml_collections import config_flags
 
+from ganrec_jax import terminal
 from ganrec_jax.errors import UserError
 
 CONFIG = config_flags.DEFINE_config_file('config', None, 'A config file, with :variant where it has some.',
@@ -31,12 +32,6 @@ def find_config(value):
     if place.is_file():
       return f'{place}{colon}{variant}'
   raise UserError(f'config {path!r} is no file; looked for {" and ".join(str(p.resolve()) for p in places)}')
-
-
-def refuse(error):
-  """Prints the error and returns the exit code."""
-  print(f'error: {error}', file=sys.stderr)
-  return 2
 
 
 def _parse(argv):
@@ -67,5 +62,5 @@ def run(main):
   try:
     rest = _parse(sys.argv)
   except UserError as error:
-    sys.exit(refuse(error))
+    sys.exit(terminal.refuse(error))
   app.run(main, argv=rest, flags_parser=lambda argv: argv)

@@ -12,7 +12,7 @@ import re
 
 from absl import flags, logging
 
-from ganrec_jax import command
+from ganrec_jax import command, terminal
 from ganrec_jax.data import recbole, split_files, splits
 from ganrec_jax.errors import ConfigError, UserError
 from ganrec_jax.stages import prepare
@@ -63,7 +63,7 @@ def _main(_):
     for line in export(command.CONFIG.value, _OUT.value, _DRAWS.value, _FORM.value):
       print(line)
   except UserError as error:
-    return command.refuse(error)
+    return terminal.refuse(error)
   return 0
 
 

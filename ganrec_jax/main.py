@@ -6,7 +6,7 @@ import sys
 
 from absl import flags, logging
 
-from ganrec_jax import command
+from ganrec_jax import command, terminal
 from ganrec_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory; runs/<config>-<variant> by default.')
@@ -29,7 +29,7 @@ def _main(_):
     with interrupt.graceful():
       (pipeline.validate if _VALIDATE.value else pipeline.run)(command.CONFIG.value, workdir)
   except UserError as error:
-    return command.refuse(error)
+    return terminal.refuse(error)
   except interrupt.Interrupted as stop:
     print(f'{stop}; what was done is saved, the same command goes on from there: '
           f'python -m ganrec_jax.main {" ".join(sys.argv[1:])}', file=sys.stderr)

@@ -6,13 +6,13 @@
 """
 
 import difflib
-import sys
 
 import jax.numpy as jnp
 import jax.scipy
 import numpy as np
-from absl import app, flags, logging
+from absl import flags, logging
 
+from ganrec_jax import terminal
 from ganrec_jax.errors import UserError
 from ganrec_jax.models import adventure, closed_form, regression
 from ganrec_jax.models.kernels import LowRankKernel
@@ -117,26 +117,13 @@ def answer(workdir, user=None, history=None, item_text=None, k=10, gamma=0.):
                             for rank, (i, s, why) in enumerate(found, 1)])
 
 
-def _main(_):
+def _answer():
   logging.set_verbosity(logging.WARNING)
-  try:
-    if not _WORKDIR.value:
-      raise UserError('--workdir=DIR is missing: the work directory of a finished run')
-    print(answer(_WORKDIR.value, _USER.value, _HISTORY.value, _ITEM_TEXT.value, _K.value, _ADVENTURE.value))
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
+  if not _WORKDIR.value:
+    raise UserError('--workdir=DIR is missing: the work directory of a finished run')
+  print(answer(_WORKDIR.value, _USER.value, _HISTORY.value, _ITEM_TEXT.value, _K.value, _ADVENTURE.value))
   return 0
 
 
-def _parse(argv):
-  app.define_help_flags()
-  try:
-    return flags.FLAGS(argv)
-  except flags.Error as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
-
-
 if __name__ == '__main__':
-  app.run(_main, flags_parser=_parse)
+  terminal.run(_answer)

@@ -10,8 +10,9 @@ where it was. Where the log gives away more of who was in the data than --max_au
 
 import sys
 
-from absl import app, flags, logging
+from absl import flags, logging
 
+from ganrec_jax import terminal
 from ganrec_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.')
@@ -23,35 +24,23 @@ _LIKE = flags.DEFINE_string('like', '', 'Words that the users\' items should rea
 _SEED = flags.DEFINE_integer('seed', 0, 'Of all draws; another seed gives other users.')
 
 
-def _main(_):
+def _answer():
   logging.set_verbosity(logging.INFO)
+  for name, value in (('workdir', _WORKDIR.value), ('users', _USERS.value), ('out', _OUT.value)):
+    if value in (None, ''):
+      raise UserError(f'--{name} is missing; see --help')
   from ganrec_jax import synthesis  # imports jax, after the flags are known to be right
   from ganrec_jax.training import interrupt, logs
   logging.get_absl_handler().addFilter(logs.ours)
   try:
-    for name, value in (('workdir', _WORKDIR.value), ('users', _USERS.value), ('out', _OUT.value)):
-      if value in (None, ''):
-        raise UserError(f'--{name} is missing; see --help')
     with interrupt.graceful():
       print(synthesis.run(_WORKDIR.value, _USERS.value, _OUT.value, _MAX_AUC.value, _OVER_BUDGET.value, _SEED.value,
                           _LIKE.value))
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
   except interrupt.Interrupted as stop:
     print(f'{stop}; what was done is saved, the same command goes on from there', file=sys.stderr)
     return 128 + stop.signum
   return 0
 
 
-def _parse(argv):
-  app.define_help_flags()
-  try:
-    return flags.FLAGS(argv)
-  except flags.Error as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
-
-
 if __name__ == '__main__':
-  app.run(_main, flags_parser=_parse)
+  terminal.run(_answer)

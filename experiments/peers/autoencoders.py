@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from experiments.peers import training
 from ganrec_jax.models.cease import densify
+from ganrec_jax.models.profiles import ProfileVae, negative_elbo
 
 MULTVAE_SPACE = {
   'dropout': (.5, .7, .3),
@@ -24,45 +25,9 @@ _HIDDEN, _BATCH, _RATE, _STEPS = 256, 128, .001, 1000
 _CFGAN_STEPS, _DISCRIMINATOR_RATE = 2500, .0003
 
 
-class MultVae(nn.Module):
-  """The variational autoencoder n - hidden - latent - hidden - n of tanh layers; its last layer is `logits`."""
-  items: int
-  latent: int
-  hidden: int = _HIDDEN
-
-  def setup(self):
-    self.inner = nn.Dense(self.hidden)
-    self.code = nn.Dense(2 * self.latent)
-    self.outer = nn.Dense(self.hidden)
-    self.logits = nn.Dense(self.items)
-
-  def encode(self, x):
-    """Mean and log-variance `[batch, latent]` of q(z | x) for rows `x [batch, items]`."""
-    return jnp.split(self.code(nn.tanh(self.inner(x))), 2, axis=-1)
-
-  def decode(self, z):
-    """The last hidden layer `[batch, hidden]`."""
-    return nn.tanh(self.outer(z))
-
-  def __call__(self, x, noise):
-    mean, log_variance = self.encode(x)
-    return self.logits(self.decode(mean + jnp.exp(log_variance / 2) * noise)), mean, log_variance
-
-  def states(self, x):
-    """The last hidden layer at the mean of q(z | x)."""
-    return self.decode(self.encode(x)[0])
-
-
 def unit_rows(x):
   """Rows of length 1; rows of zeros stay."""
   return x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-
-
-def negative_elbo(logits, x, mean, log_variance, beta):
-  """Minus sum_i x_i log softmax(logits)_i plus beta KL(q(z | x) || N(0, I)), mean over rows (Liang et al. 2018)."""
-  likelihood = (x * jax.nn.log_softmax(logits)).sum(1)
-  divergence = .5 * (mean ** 2 + jnp.exp(log_variance) - 1 - log_variance).sum(1)
-  return (beta * divergence - likelihood).mean()
 
 
 def _multvae_step(static, state, data, key, number):
@@ -76,14 +41,15 @@ def _multvae_step(static, state, data, key, number):
 
   def loss(params):
     out = model.apply({'params': params}, unit_rows(x) * kept / (1 - data['dropout']), noise)
-    return negative_elbo(out[0], x, *out[1:], beta)
+    return negative_elbo(out[0], x, *out[1:], beta).mean()
   params, moments, value = training.adam(loss, *state, _RATE)
   return (params, moments), value
 
 
 @functools.partial(jax.jit, static_argnames='model')
 def _states(model, params, items, weights):
-  return model.apply({'params': params}, unit_rows(densify(items, weights, model.items)), method='states')
+  mean, _ = model.apply({'params': params}, unit_rows(densify(items, weights, model.items)), method='encode')
+  return model.apply({'params': params}, mean, method='states')
 
 
 def multvae(problem, options, key):
@@ -93,7 +59,7 @@ def multvae(problem, options, key):
   """
   start, steps = jax.random.split(key)
   items, weights = training.padded(problem)
-  model = MultVae(len(problem.prepared.warm), options['latent'])
+  model = ProfileVae(len(problem.prepared.warm), options['latent'], _HIDDEN)
   params = jax.jit(model.init)(start, jnp.zeros((1, model.items)), jnp.zeros((1, model.latent)))['params']
   data = {'items': items, 'weights': weights, 'users': training.active(problem), 'annealing': _STEPS / 2,
           **{name: options[name] for name in ('dropout', 'beta')}}
