@@ -1,6 +1,7 @@
 """synthesize: a log of generated users within a leakage budget, and the report that goes with it."""
 
 import dataclasses
+import json
 import os
 
 import jax
@@ -14,6 +15,7 @@ from ganrec_jax.profiles import choice, fidelity, generator, logs, privacy, time
 from ganrec_jax.report import synthetic
 from ganrec_jax.stages import encode, finished, profiles
 from ganrec_jax.stages.encode import sha256
+from ganrec_jax.stages.workspace import VERSION
 
 # Generated users for each real one that recommenders are trained on for the report; where fewer were asked for, all.
 _FOR_EACH = 3
@@ -129,13 +131,27 @@ def _fidelity(people, sample, warm, base, items):
 
 
 def _utility(space, prepared, content, sample):
-  found = []
-  for name, rows in (('real', prepared.histories), ('synthetic', sample)):
-    logging.info('report: recommenders on %s profiles ...', name)
-    found.append(utility.measure(rows, prepared, content.kernel, seed=space.config.seed, devices=len(space.devices)))
-  return {'ratios': utility.ratios(found[1], found[0], space.config.seed), 'profiles': len(sample),
-          'options': {side: {name: one.option for name, one in outcome.items()}
-                      for side, outcome in zip(('real', 'synthetic'), found, strict=True)}}
+  """What recommenders make of the generated profiles, and of the real ones; that is kept in the work directory."""
+  def measured(rows, kind):
+    logging.info('report: recommenders on %s profiles ...', kind)
+    return utility.measure(rows, prepared, content.kernel, seed=space.config.seed, devices=len(space.devices))
+
+  def compute():
+    found = measured(prepared.histories, 'real')
+    return {f'{name}|{task}': values for name, one in found.items() for task, values in one.values.items()} | {
+      f'{name}|option': np.asarray(json.dumps(one.option)) for name, one in found.items()}
+
+  key = artifacts.digest(VERSION, prepared.sha256(), sha256(content.kernel), utility.GRIDS, space.config.seed)
+  arrays, _ = artifacts.cached(space.artifact('utility.npz'), key, compute)
+  real = {}
+  for path, values in arrays.items():
+    name, _, what = path.partition('|')
+    real.setdefault(name, {})[what] = values
+  options = {name: json.loads(str(found.pop('option'))) for name, found in real.items()}
+  real = {name: utility.Outcome(options[name], (), values) for name, values in real.items()}
+  outcome = measured(sample, 'generated')
+  return {'ratios': utility.ratios(outcome, real, space.config.seed), 'profiles': len(sample),
+          'options': {'real': options, 'synthetic': {name: one.option for name, one in outcome.items()}}}
 
 
 def _curve(profiles, items):

@@ -92,6 +92,21 @@ def test_a_stopped_log_goes_on_to_the_same_bytes(made, workdir, tmp_path, monkey
   assert done == (whole / 'interactions.csv').read_bytes()
 
 
+def test_another_seed_gives_other_users_and_the_real_side_is_not_made_again(made, workdir, tmp_path, monkeypatch):
+  whole, _ = made
+  measure, seen = synthesis.utility.measure, []
+  grids = {name: options[:1] for name, options in synthesis.utility.GRIDS.items()}
+
+  def counted(rows, *arguments, **options):
+    seen.append(len(rows))
+    return measure(rows, *arguments, names=('ease',), grids=grids, **options)
+  monkeypatch.setattr(synthesis.utility, 'measure', counted)
+  synthesis.run(workdir, 150, str(tmp_path), max_auc=1., seed=1)
+  assert seen == [150]
+  first, other = ((folder / 'interactions.csv').read_text().splitlines()[1:40] for folder in (whole, tmp_path))
+  assert [line.split(',')[1] for line in first] != [line.split(',')[1] for line in other]
+
+
 def test_over_budget_no_log_is_left(workdir, tmp_path):
   with pytest.raises(UserError, match=r'AUC of \d\.\d+, more than --max_auc=0\.01'):
     synthesis.run(workdir, 300, str(tmp_path / 'out'), max_auc=.01)
