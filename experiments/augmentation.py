@@ -16,6 +16,7 @@ directory. It leaves `augmentation.NAME.json` beside this file.
 import argparse
 import dataclasses
 import functools
+import itertools
 import pathlib
 import sys
 import time
@@ -72,20 +73,15 @@ def generated(one, seed):
           for source, part in found.items()}, time.perf_counter() - start
 
 
-def together(real, extra):
-  """The rows of two `Ragged`, those of `extra` after those of `real`."""
-  return Ragged(np.concatenate([real.offsets, real.offsets[-1] + extra.offsets[1:]]),
-                np.concatenate([real.values, extra.values]), np.concatenate([real.weights, extra.weights]))
+def gram(one, log):
+  """The co-occurrences float32 `[items, items]` of a `Ragged` over users."""
+  return cease.cooccurrences(log, len(one.warm), np.ones(len(log), np.float32))
 
 
-def linear(one, kernel_weight, extra, weight, reg):
-  """EASE or CEASE fitted on real users and generated ones of some weight: (score, params)."""
-  histories = one.prepared.histories
-  log, counts = histories, np.ones(len(histories), np.float32)
-  if extra is not None:
-    log, counts = together(histories, extra), np.append(counts, np.full(len(extra), weight, np.float32))
-  kernel = one.kernel() if kernel_weight else None
-  fitted = cease.fit(log, len(one.warm), kernel, reg, kernel_weight * reg, counts)
+def linear(one, kernel_weight, real, extra, weight, reg):
+  """EASE or CEASE by the co-occurrences of real users and, of some weight, of generated ones: (score, params)."""
+  kernel, histories = one.kernel() if kernel_weight else None, one.prepared.histories
+  fitted = cease.solve(real + weight * extra, len(histories), kernel, reg, kernel_weight * reg)
   return score_linear, applied(histories, fitted.weights)
 
 
@@ -109,13 +105,13 @@ def ours(one, judge, extra, weight):
 def choices(one, judge, name, extra):
   """The models that validation chooses from, made one at a time: (what it is, (score, params))."""
   weights = (0.,) if extra is None else WEIGHTS
-  for weight in weights:
-    part = extra if weight else None
-    if name == 'ours':
-      yield {'weight': weight}, ours(one, judge, part, weight)
-    else:
-      for reg in REGS[name]:
-        yield {'weight': weight, 'reg': reg}, linear(one, .5 * (name == 'CEASE'), part, weight, reg)
+  if name == 'ours':
+    for weight in weights:
+      yield {'weight': weight}, ours(one, judge, extra, weight)
+    return
+  real, more = gram(one, one.prepared.histories), 0. if extra is None else gram(one, extra)
+  for weight, reg in itertools.product(weights, REGS[name]):
+    yield {'weight': weight, 'reg': reg}, linear(one, .5 * (name == 'CEASE'), real, more, weight, reg)
 
 
 def measured(one, name, extra, before):

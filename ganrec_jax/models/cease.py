@@ -39,13 +39,21 @@ def fit(histories, num_items, kernel, reg=100., kernel_weight=50., row_weights=N
   Raises:
     ConfigError: for hyper-parameters out of range, or a matrix that is not positive definite in float32.
   """
+  row_weights = np.ones(len(histories), np.float32) if row_weights is None else row_weights
+  return solve(cooccurrences(histories, num_items, row_weights), float(row_weights.sum()), kernel, reg, kernel_weight)
+
+
+def solve(gram, users, kernel, reg, kernel_weight):
+  """The same from X'DX, `gram` float32 `[items, items]`, of as many `users` as the rows stand for, see `fit`.
+
+  Raises:
+    ConfigError: as `fit`.
+  """
   if not (reg > 0 and kernel_weight >= 0):
     raise ConfigError(f'reg is {reg}, kernel_weight {kernel_weight}; allowed are reg above 0, kernel_weight from 0 on')
-  row_weights = np.ones(len(histories), np.float32) if row_weights is None else row_weights
-  gram = cooccurrences(histories, num_items, row_weights)
   content = kernel_weight * kernel if kernel is not None and kernel_weight > 0 else 0.
-  inverse = positive_inverse(gram + content + reg * jnp.eye(num_items), 'the regularisation of the item-item model')
-  return _columns(inverse, gram, max(float(row_weights.sum()), 1e-12))
+  inverse = positive_inverse(gram + content + reg * jnp.eye(len(gram)), 'the regularisation of the item-item model')
+  return _columns(inverse, gram, max(users, 1e-12))
 
 
 def cooccurrences(histories, num_items, row_weights, batch_size=512):

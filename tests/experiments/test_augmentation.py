@@ -6,6 +6,7 @@ import numpy as np
 
 from experiments import augmentation
 from ganrec_jax.data.ragged import Ragged, group
+from ganrec_jax.models import cease
 
 
 def _log(users, seed):
@@ -17,20 +18,17 @@ def _one(histories):
   return types.SimpleNamespace(prepared=types.SimpleNamespace(histories=histories), warm=np.ones(9, bool))
 
 
-def test_logs_are_put_behind_one_another():
-  a, b = _log(5, 0), _log(3, 1)
-  both = augmentation.together(a, b)
-  assert len(both) == 8
-  for user in range(8):
-    np.testing.assert_array_equal(both.row(user), a.row(user) if user < 5 else b.row(user - 5))
-
-
 def test_a_generated_user_of_weight_two_is_two_users():
   real, extra = _log(40, 0), _log(10, 1)
-  _, heavy = augmentation.linear(_one(real), 0., extra, 2., 5.)
-  _, twice = augmentation.linear(_one(real), 0., augmentation.together(extra, extra), 1., 5.)
-  _, alone = augmentation.linear(_one(real), 0., None, 0., 5.)
-  np.testing.assert_allclose(heavy.model, twice.model, atol=1e-5)
+  one = _one(real)
+  grams = augmentation.gram(one, real), augmentation.gram(one, extra)
+  _, heavy = augmentation.linear(one, 0., *grams, 2., 5.)
+  _, alone = augmentation.linear(one, 0., *grams, 0., 5.)
+  offsets = np.concatenate([real.offsets, real.offsets[-1] + extra.offsets[1:],
+                            real.offsets[-1] + extra.offsets[-1] + extra.offsets[1:]])
+  twice = Ragged(offsets, np.concatenate([real.values, extra.values, extra.values]), np.ones(offsets[-1], np.float32))
+  np.testing.assert_allclose(heavy.model, cease.fit(twice, 9, None, 5., 0.).weights, atol=1e-5)
+  np.testing.assert_allclose(alone.model, cease.fit(real, 9, None, 5., 0.).weights, atol=1e-5)
   assert np.abs(np.asarray(heavy.model) - alone.model).max() > .01
   np.testing.assert_array_equal(heavy.items, alone.items)
 
@@ -47,9 +45,3 @@ def test_differences_name_who_is_better_than_whom():
   assert told['EASE', 'critic', 'real', 'warm']['p_holm'] < .05
   assert told['EASE', 'critic', 'no critic', 'warm']['percent'] > 5
   assert told['EASE', 'no critic', 'real', 'warm']['mean'] == 0 and told['ours', 'critic', 'real', 'cold']['p'] == 1
-
-
-def test_a_ragged_of_nobody_changes_nothing():
-  real = _log(6, 0)
-  nobody = Ragged(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
-  np.testing.assert_array_equal(augmentation.together(real, nobody).offsets, real.offsets)
