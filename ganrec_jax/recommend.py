@@ -91,7 +91,7 @@ def answer(workdir, user=None, history=None, item_text=None, k=10, gamma=0.):
     raise UserError(f'--adventure is {gamma}; allowed are numbers from 0 to 10')
   if gamma and item_text is not None:
     raise UserError('--adventure goes with --user or --history; --item_text asks for people')
-  space, prepared, encoder, base = finished.load(workdir)
+  space, prepared, encoder, _, base = finished.load(workdir)
   titles, ids = prepared.dataset.catalogue.titles, prepared.dataset.catalogue.ids
   lines = ['SIMULATED DATA'] if prepared.dataset.info['simulated'] else []
   if space.config.recommender.kind != recommend.CLOSED_FORM:

@@ -9,11 +9,11 @@ import numpy as np
 from absl import logging
 
 from ganrec_jax import artifacts, pipeline
-from ganrec_jax.data.ragged import Ragged, take
+from ganrec_jax.data.ragged import joined, take
 from ganrec_jax.errors import UserError
 from ganrec_jax.profiles import choice, fidelity, generator, logs, privacy, times, utility
 from ganrec_jax.report import synthetic
-from ganrec_jax.stages import encode, finished, profiles
+from ganrec_jax.stages import finished, profiles
 from ganrec_jax.stages.encode import sha256
 from ganrec_jax.stages.workspace import VERSION
 
@@ -44,12 +44,12 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0, like=''):
     raise UserError(f'--max_auc is {max_auc}; allowed are numbers above 0, up to 1 (.5 is a guess)')
   if seed < 0:
     raise UserError(f'--seed is {seed}; allowed are whole numbers from 0 on')
-  space, prepared, encoder, base = finished.load(workdir)
+  space, prepared, encoder, content, base = finished.load(workdir)
   pipeline.use_compilation_cache(space.config)
   if 'profiles' not in space.config:
     raise UserError(f'{workdir}: its config has no profiles, an older version made it; make it again by python -m '
                     'ganrec_jax.main with another --workdir')
-  content, people = encode.content(space, prepared, encoder), profiles.population(space, prepared)
+  people = profiles.population(space, prepared)
   generators = profiles.fit(space, prepared, content.kernel, people)
   key, items = jax.random.fold_in(space.key('synthesize'), seed), prepared.dataset.items
   light = finished.alike(finished.kernel_with(space, prepared, encoder, like, '--like')) if like else None
@@ -61,7 +61,6 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0, like=''):
   identity = artifacts.digest(sha256(content.kernel), prepared.sha256(), space.config.profiles.to_dict(),
                               space.config.seed, dataclasses.asdict(chosen), number, seed, like)
   path, fitted = os.path.join(out, 'interactions.csv'), generators[chosen.steps]
-  os.makedirs(out, exist_ok=True)
   drawn = generator.stream(fitted, chosen.temperature, jax.random.fold_in(key, 1), number, light=light)
   batches = logs.write_interactions(f'{path}.drawn', drawn, number, prepared.dataset.catalogue,
                                     None if log.time is None else times.fit(log, items),
@@ -74,7 +73,7 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0, like=''):
   os.replace(f'{path}.drawn', path)
   logs.write_items(os.path.join(out, 'items.csv'), prepared.dataset.catalogue)
   warm = choice.known(fitted, sample)
-  report = logs.note({
+  report = _plain({
     'provenance': _provenance(space, prepared, number, seed, like, max_auc, chosen, tried),
     'privacy': {'membership': attack,
                 'copies': privacy.copies(people.members, people.held_out, warm, items, space.config.seed)},
@@ -95,7 +94,7 @@ def _beyond(auc, max_auc, what):
 def _watch(batches, fitted, people, num_items, most):
   """Lets the log be written; returns each real user's nearest generated profile and the first `most` profiles.
 
-  Memory grows with neither the batches nor what is asked for.
+  Memory grows with the real users and not with how many are asked for.
   """
   near, sample = [np.zeros(len(part), np.float32) for part in (people.members, people.held_out)], []
   for profile in batches:
@@ -104,14 +103,17 @@ def _watch(batches, fitted, people, num_items, most):
             for best, part in zip(near, (people.members, people.held_out), strict=True)]
     if sum(map(len, sample)) < most:
       sample.append(profile)
-  return near, _first(sample, most)
+  sample = joined(sample)
+  return near, take(sample, np.arange(min(most, len(sample))))
 
 
-def _first(parts, most):
-  lengths = np.concatenate([part.lengths for part in parts])
-  values = np.concatenate([part.values for part in parts])
-  whole = Ragged(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), values, np.ones(len(values), np.float32))
-  return take(whole, np.arange(min(most, len(whole))))
+def _plain(value):
+  """A value for JSON, which knows no numbers that are not finite: None instead."""
+  if isinstance(value, dict):
+    return {name: _plain(one) for name, one in value.items()}
+  if isinstance(value, list | tuple):
+    return [_plain(one) for one in value]
+  return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _provenance(space, prepared, number, seed, like, max_auc, chosen, tried):

@@ -138,3 +138,14 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, tmp_path):
   done = subprocess.run([sys.executable, '-m', 'ganrec_jax.synthesize', *arguments], cwd=tmp_path, capture_output=True,
                         text=True, timeout=300, env=os.environ | {'PYTHONPATH': str(worlds.ROOT)})
   assert done.returncode == 2 and words in done.stderr and done.stderr.count('\n') == 1
+
+
+def test_a_folder_that_cannot_be_is_named(workdir, tmp_path):
+  (tmp_path / 'out').write_text('a file')
+  with pytest.raises(UserError, match='cannot be written'):
+    synthesis.run(workdir, 150, str(tmp_path / 'out'), max_auc=1.)
+
+
+def test_numbers_that_are_not_finite_become_none_and_words_stay():
+  assert synthesis._plain({'a': float('nan'), 'b': [1., float('inf')], 'c': 'NaN'}) == {
+    'a': None, 'b': [1., None], 'c': 'NaN'}

@@ -79,6 +79,12 @@ def pad(ragged, rows, length, fill):
           np.where(there, ragged.weights[position], 0).astype(np.float32))
 
 
+def joined(parts):
+  """The rows of several `Ragged`, at least one, behind one another."""
+  offsets = np.concatenate([[0], np.cumsum(np.concatenate([part.lengths for part in parts]))]).astype(np.int64)
+  return Ragged(offsets, *(np.concatenate([getattr(part, name) for part in parts]) for name in ('values', 'weights')))
+
+
 def buckets(lengths, budget, smallest=8) -> Iterator[tuple[np.ndarray, int, int]]:
   """Sorts rows by length into batches of few shapes: the padded length is a power of two times `smallest`.
 

@@ -13,7 +13,7 @@ from ganrec_jax.profiles.completion import completion
 TEMPERATURES = (.45, .6, .8, 1.)
 # Generated users for each real one when candidates are compared; where fewer are asked for, as many.
 _FOR_EACH = 3
-# Regularisation of the judge's EASE for each real user; its place among generators does not depend on it much.
+# Regularisation of the judge's EASE for each generated user.
 _REG = .5
 
 

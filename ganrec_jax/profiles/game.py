@@ -58,15 +58,12 @@ def make_step(config, columns, encoder, vectors):
   loss, penalty, share = LOSSES[config.loss], PENALTIES[config.penalty], config.adversarial_share
   g_optimizer, d_optimizer = _optimizers(config)
 
-  def thinned(x, keep):
-    return x * keep
-
   def fakes(decoder, part):
     logits = model.apply(joined(decoder, encoder), part['z'], method='decode')
-    return thinned(draw_profiles(logits, part['gumbel'], part['number'], config.temperature), part['fake_keep'])
+    return draw_profiles(logits, part['gumbel'], part['number'], config.temperature) * part['fake_keep']
 
   def reals(part):
-    return thinned(densify(part['items'], part['there'], columns), part['real_keep'])
+    return densify(part['items'], part['there'], columns) * part['real_keep']
 
   def judge(params):
     return lambda x: critic.apply(params, x, vectors)
@@ -150,7 +147,7 @@ def make_sample(config, columns, length, prior):
   return sample
 
 
-def train(params, prior, profiles, vectors, config, key, around, evaluate=None):
+def train(params, prior, profiles, vectors, config, key, around):
   """Trains the decoder on against a critic, or by its likelihood alone where the adversary's share is 0.
 
   Args:
@@ -161,7 +158,6 @@ def train(params, prior, profiles, vectors, config, key, around, evaluate=None):
     config: `ProfileConfig`.
     key: of all randomness.
     around: `loop.Surroundings`.
-    evaluate: `evaluate(decoder) -> (value, metrics)`, the higher the better; the last state is kept without it.
 
   Returns:
     (parameters of the `ProfileVae`, summary of `loop.run`).
@@ -178,5 +174,5 @@ def train(params, prior, profiles, vectors, config, key, around, evaluate=None):
   kept, summary = loop.run(
     make_step(config, columns, encoder, vectors), make_sample(config, columns, int(profiles.lengths.max()), prior),
     state, flat(profiles), steps, loop.Schedule(config.steps, config.chunk), around,
-    keep=lambda state: state.decoder, evaluate=evaluate)
+    keep=lambda state: state.decoder)
   return joined(kept, encoder), summary

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ganrec_jax.data.ragged import Ragged
+from ganrec_jax.data.ragged import Ragged, joined
 from ganrec_jax.models import regression
 from ganrec_jax.models.profiles import above
 from ganrec_jax.profiles.likelihood import Prior, draw_latents
@@ -114,6 +114,4 @@ def stream(generator, temperature, key, number, first=0, light=None):
 
 def draw(generator, temperature, key, number, light=None):
   """All profiles of `stream`, one `Ragged`."""
-  parts = list(stream(generator, temperature, key, number, light=light))
-  lengths, values = (np.concatenate([getattr(part, name) for part in parts]) for name in ('lengths', 'values'))
-  return Ragged(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), values, np.ones(len(values), np.float32))
+  return joined(list(stream(generator, temperature, key, number, light=light)))

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 
 import numpy as np
@@ -63,6 +62,7 @@ def write_interactions(path, drawn, number, catalogue, times, begin, identity):
           and os.path.getsize(part) >= state['bytes']):
     state = {'identity': identity, 'batches': 0, 'bytes': 0}
   try:
+    os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     with open(part, 'r+b' if state['batches'] else 'wb') as file:
       file.truncate(state['bytes'])
       file.seek(state['bytes'])
@@ -102,8 +102,3 @@ def write_interactions(path, drawn, number, catalogue, times, begin, identity):
 
 def _quoted(word):
   return '"' + word.replace('"', '""') + '"' if set(word) & set(',"\r\n') else word
-
-
-def note(value):
-  """A value for JSON, NaN as None."""
-  return json.loads(json.dumps(value, default=float).replace('NaN', 'null'))

@@ -28,14 +28,14 @@ def words(report, out):
   lines = [
     f'{_source(told)}: {number(told["users"], "generated user")}; critic {told["chosen"]["steps"]} steps, temperature '
     f'{told["chosen"]["temperature"]:g}, seed {told["seed"]}',
-    f'privacy: {_membership(attack, told["max_auc"])}; near copies {percent(copied["synthetic"]["near_0.8"] or 0)} '
-    f'(of real users unseen {percent(copied["held_out"]["near_0.8"] or 0)})',
+    f'privacy: {_membership(attack, told["max_auc"])}; near copies {_percent(copied["synthetic"]["near_0.8"])} '
+    f'(of real users unseen {_percent(copied["held_out"]["near_0.8"])})',
     f'utility, per cent of real data, by {number(report["utility"]["profiles"], "generated user")}:']
   lines += [f'  {task:5s}' + ', '.join(f'{_NAMES[one["recommender"]]} {_ratio(one)}' for one in ones)
             for task, ones in _by_task(report)]
   found = report['fidelity']
   lines.append('fidelity (real users unseen beside it): ' + ', '.join(
-    f'{_FIDELITY[name]} {found["synthetic"][name]:.2f} ({found["held_out"][name]:.2f})'
+    f'{_FIDELITY[name]} {_figure(found["synthetic"][name])} ({_figure(found["held_out"][name])})'
     for name in ('spearman', 'pair_correlation', 'length_ks')))
   return '\n'.join([*lines, f'{out}: interactions.csv, items.csv, report.json and report.html are complete'])
 
@@ -88,11 +88,11 @@ def _sections(report):
     for task, ones in _by_task(report) for one in ones),
     header=('task', 'recommender', 'per cent', 'NDCG@20, generated', 'real'))
   yield Section('What it gives away', plots=('nearness',), numeric=(1, 2), header=('', 'generated', 'real, unseen'),
-                rows=tuple((label, *(_share(copied[side][name]) for side in ('synthetic', 'held_out')))
+                rows=tuple((label, *(_figure(copied[side][name]) for side in ('synthetic', 'held_out')))
                            for label, name in (('median similarity to the nearest', 'median'), ('99% below', 'q99'),
                                                ('as near as .8', 'near_0.8'), ('exact copies', 'exact'))))
   yield Section('How alike it is', plots=('popularity',), numeric=(1, 2), header=('', 'generated', 'real, unseen'),
-                rows=tuple((label, *(f'{found[side][name]:.3f}' for side in ('synthetic', 'held_out')))
+                rows=tuple((label, *(_figure(found[side][name]) for side in ('synthetic', 'held_out')))
                            for name, label in _FIDELITY.items()),
                 lines=(('new items', f'{percent(found["new_items"])} of the generated interactions'),))
   chosen = told['chosen']
@@ -106,8 +106,12 @@ def _sections(report):
                for one in told['tried']))
 
 
-def _share(value):
-  return '' if value is None else f'{value:.3f}'
+def _figure(value):
+  return 'undefined' if value is None else f'{value:.3f}'
+
+
+def _percent(share):
+  return 'undefined' if share is None else percent(share)
 
 
 def _utility(axes, report):

@@ -15,7 +15,7 @@ from ganrec_jax.stages.prepare import prepare
 
 
 def load(workdir):
-  """The workspace, the data, the encoder and the fitted closed form of a finished run.
+  """The workspace, the data, the encoder, what texts say, and the fitted closed form of a finished run.
 
   Raises:
     UserError: where the work directory holds no finished run.
@@ -29,7 +29,7 @@ def load(workdir):
   encoder = encode.text_encoder(space, prepared)
   content = encode.content(space, prepared, encoder)
   base, _, _ = tune.fit(space, prepared, content, recommend.judge_of(space, prepared))
-  return space, prepared, encoder, base
+  return space, prepared, encoder, content, base
 
 
 def kernel_with(space, prepared, encoder, words, flag):
