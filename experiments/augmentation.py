@@ -28,20 +28,20 @@ from tqdm import tqdm
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
 from experiments.bench import rows
+from experiments.bench.learned import HELD_OUT, keys, learn, people, trained_on
 from experiments.peers import problem
 from ganrec_jax import artifacts, pipeline
-from ganrec_jax.data.ragged import Ragged, take
+from ganrec_jax.data.ragged import Ragged
 from ganrec_jax.evaluation import ranking
-from ganrec_jax.models import als, cease, closed_form
-from ganrec_jax.profiles import controls, game, generator, likelihood
+from ganrec_jax.models import cease, closed_form
+from ganrec_jax.profiles import controls, generator
 from ganrec_jax.profiles.config import ProfileConfig
 from ganrec_jax.profiles.utility import applied, score_linear
 from ganrec_jax.stages import recommend, tune
-from ganrec_jax.training.loop import Surroundings
 
 _HERE = pathlib.Path(__file__).resolve().parent
 SOURCES = ('bootstrap', 'no critic', 'critic')
-SIZE, TEMPERATURE, HELD_OUT = 3, .6, .1
+SIZE, TEMPERATURE = 3, .6
 WEIGHTS = (.03, .1, .3, 1.)
 REGS = {'EASE': (30., 100., 300., 1000.), 'CEASE': (30., 100., 300., 1000.)}
 TASKS = {'EASE': ('warm', 'tail', 'sparse'), 'CEASE': ('warm', 'cold', 'tail', 'sparse'),
@@ -50,25 +50,13 @@ TASKS = {'EASE': ('warm', 'tail', 'sparse'), 'CEASE': ('warm', 'cold', 'tail', '
 
 def generated(one, seed):
   """source -> `Ragged` over generated users, values are items of the catalogue; and the seconds of training."""
-  warm, histories = one.prepared.warm, one.prepared.histories
-  users, start = np.flatnonzero(histories.lengths), time.perf_counter()
-  place = np.zeros(len(one.warm), np.int32)
-  place[warm] = np.arange(len(warm))
-  real = take(Ragged(histories.offsets, place[histories.values], np.ones(len(histories.values), np.float32)), users)
-  order = np.random.default_rng(seed).permutation(len(real))
-  cut, number = round(HELD_OUT * len(real)), SIZE * len(real)
-  members, held_out = take(real, np.sort(order[cut:])), take(real, np.sort(order[:cut]))
-  keys, config = jax.random.split(jax.random.key(seed), 4), ProfileConfig()
-  around = Surroundings(f'{one.name}-{one.draw}', (jax.devices()[0],))
-  params, _ = likelihood.train(members, held_out, len(warm), config, keys[0], around)
-  prior = likelihood.fit_prior(params, members, len(warm), config, keys[1])
-  factors = als.fit(members, len(warm), np.arange(len(warm)), None, als.AlsConfig(), keys[2]).items
-  found = {'bootstrap': controls.bootstrap(real, len(warm), number, seed)}
+  warm, some, config, start = one.prepared.warm, people(one.prepared, seed), ProfileConfig(), time.perf_counter()
+  number, learned = SIZE * len(some.everybody), learn(some, config, seed)
+  found = {'bootstrap': controls.bootstrap(some.everybody, some.columns, number, seed)}
   for source in SOURCES[1:]:
-    some = config if source == 'critic' else dataclasses.replace(config, adversarial_share=0.)
-    trained, _ = game.train(params, prior, members, factors, some, keys[2], around)
-    fitted = generator.make(trained, prior, np.arange(len(warm)), len(warm), None)
-    found[source] = generator.draw(fitted, TEMPERATURE, keys[3], number)
+    share = config.adversarial_share * (source == 'critic')
+    fitted = trained_on(learned, some, dataclasses.replace(config, adversarial_share=share), seed)
+    found[source] = generator.draw(fitted, TEMPERATURE, keys(seed)[3], number)
   return {source: dataclasses.replace(part, values=warm[part.values].astype(np.int32))
           for source, part in found.items()}, time.perf_counter() - start
 

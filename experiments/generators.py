@@ -6,45 +6,52 @@ One draw of the split, several seeds. For each seed a tenth of the users is held
 others. Recommenders are then fitted on generated profiles alone, N or 3 N of them for N real users, applied to the real
 histories and asked for the real test pairs; their hyper-parameters are chosen on validation, for real profiles and
 generated ones alike. Stated are NDCG@20 in per cent of what real profiles give, the AUC of membership inference by the
-nearest generated profile, and near copies. All generators with latents draw at one temperature, chosen beforehand.
+nearest generated profile, and near copies. Each generator draws at the temperature at which it completes the profiles
+of held-out users best, which no evaluated ranking has a part in.
 
+- 'diffusion': order-agnostic autoregressive diffusion, which learns to complete sets and draws them in 32 steps.
 - 'prior': the autoencoder with z from N(0, I); 'mixture': with z from the mixture over its latents.
+- 'Gram matching': profiles of the mixture whose items are exchanged until co-occurrences come near to the real ones.
 - 'no critic': the mixture's decoder trained on by its likelihood alone, for as many steps: the control of 'critic'.
 - The critic's own effect is the difference of the last two, with the paired bootstrap over users; each user's value is
   the mean over seeds.
 
-What is done is kept in the work directory. It leaves `generators.NAME.json` beside this file.
+Seconds are of training beyond the autoencoder, which several have in common. What is done is kept in the work
+directory. It leaves `generators.NAME.json` beside this file.
 """
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
 import sys
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
-from experiments.peers import problem
+from experiments.bench.learned import HELD_OUT, around, keys, learn, made, people, standard_normal, trained_on
+from experiments.peers import problem, profiles
 from ganrec_jax import artifacts, pipeline
-from ganrec_jax.data.ragged import Ragged, take
+from ganrec_jax.data.ragged import Ragged
 from ganrec_jax.evaluation.significance import holm, paired_bootstrap
-from ganrec_jax.models import als, mixture
-from ganrec_jax.profiles import controls, game, generator, likelihood, privacy, utility
+from ganrec_jax.profiles import controls, generator, privacy, utility
 from ganrec_jax.profiles.completion import completion
 from ganrec_jax.profiles.config import ProfileConfig
 from ganrec_jax.stages import prepare
-from ganrec_jax.training.loop import Surroundings
 
 _HERE = pathlib.Path(__file__).resolve().parent
-GENERATORS = ('bootstrap', 'marginals', 'markov', 'prior', 'mixture', 'no critic', 'critic')
+GENERATORS = ('bootstrap', 'marginals', 'markov', 'diffusion', 'prior', 'mixture', 'Gram matching', 'no critic',
+              'critic')
 SIZES = (1, 3)
-TEMPERATURE, HELD_OUT = .6, .1
+TEMPERATURES = (.3, .45, .6, .8)
+# Times that Gram matching goes over the profiles; EASE's regularisation for each generated user where held-out profiles
+# are completed.
+SWEEPS, REG = 2, .5
 # What validation chooses from for real profiles and generated ones alike, as in `utility.GRIDS` but fewer.
 GRIDS = {
   'ease': tuple({'reg': reg} for reg in (100., 300., 1000.)),
@@ -53,53 +60,58 @@ GRIDS = {
 RECOMMENDERS = tuple(GRIDS)
 
 
-def standard_normal(prior, latent):
-  """A `Prior` of latents from N(0, I) instead of the mixture, with the same lengths."""
-  normal = mixture.Mixture(jnp.zeros(1), jnp.zeros((1, latent + 1)), jnp.ones((1, latent + 1)))
-  knots = np.quantile(np.random.default_rng(0).standard_normal(2**15), np.linspace(0, 1, len(prior.knots)))
-  return prior.replace(mixture=normal, shift=jnp.zeros(latent), turn=jnp.eye(latent),
-                       knots=jnp.asarray(knots, jnp.float32))
+def maker(name, some, learned, config, seed):
+  """`draw(temperature, number) -> Ragged` of a generator that has learned from the members of `People`.
 
-
-def drawn(name, members, held_out, columns, config, seed):
-  """`draw(number) -> Ragged` of a generator that has learned from `members`, over `columns` items, and its seconds."""
-  start = time.perf_counter()
+  `learned()` gives the autoencoder that several have in common. Those without a temperature draw as they do.
+  """
+  members, columns, draws = some.members, some.columns, keys(seed)[3]
   if name in ('bootstrap', 'marginals', 'markov'):
     make = getattr(controls, name)
-    return lambda number: make(members, columns, number, seed), 0.
-  keys = jax.random.split(jax.random.key(seed), 4)
-  around = Surroundings(name, (jax.devices()[0],))
-  params, _ = likelihood.train(members, held_out, columns, config, keys[0], around)
-  prior = likelihood.fit_prior(params, members, columns, config, keys[1])
-  if name == 'prior':
-    prior = standard_normal(prior, config.latent)
+    return lambda temperature, number: make(members, columns, number, seed)
+  if name == 'diffusion':
+    params = profiles.autoregressive(members, some.held_out, columns, config, keys(seed)[0], around(name))
+    return lambda temperature, number: profiles.draw_autoregressive(params, members, columns, config, temperature,
+                                                                    number, seed)
   if name in ('no critic', 'critic'):
-    config = config if name == 'critic' else dataclasses.replace(config, adversarial_share=0.)
-    factors = als.fit(members, columns, np.arange(columns), None, als.AlsConfig(), keys[2])
-    params, _ = game.train(params, prior, members, factors.items, config, keys[2], around)
-  fitted = generator.make(params, prior, np.arange(columns), columns, None)
-  return lambda number: generator.draw(fitted, TEMPERATURE, keys[3], number), time.perf_counter() - start
+    fitted = trained_on(learned(), some, dataclasses.replace(
+      config, adversarial_share=config.adversarial_share * (name == 'critic')), seed)
+  else:
+    prior = learned().prior
+    fitted = made(learned().params, standard_normal(prior, config.latent) if name == 'prior' else prior, columns)
+  draw = functools.partial(generator.draw, fitted)
+  if name == 'Gram matching':
+    return lambda temperature, number: profiles.match_gram(draw(temperature, draws, number), members, columns, SWEEPS,
+                                                           seed)
+  return lambda temperature, number: draw(temperature, draws, number)
 
 
-def measured(name, prepared, config, seed):
+def cooled(draw, name, some, seed):
+  """The temperature at which 3 N profiles complete the held-out ones best, from those that a generator may draw at."""
+  if name in ('bootstrap', 'marginals', 'markov'):
+    return 1.
+  number = max(SIZES) * len(some.everybody)
+  found = [completion(draw(temperature, number), some.held_out, some.columns, REG * number, seed).mean()
+           for temperature in TEMPERATURES]
+  return TEMPERATURES[int(np.argmax(found))]
+
+
+def measured(name, prepared, learned, config, seed):
   """What the profiles of a generator are worth and give away, N and 3 N of them, as arrays for an artifact."""
-  warm, users = prepared.warm, np.flatnonzero(prepared.histories.lengths)
-  place = np.zeros(prepared.dataset.items, np.int32)
-  place[warm] = np.arange(len(warm))
-  real = dataclasses.replace(prepared.histories, values=place[prepared.histories.values])
-  order = np.random.default_rng(seed).permutation(users)
-  cut = round(HELD_OUT * len(users))
-  members, held_out = take(real, np.sort(order[cut:])), take(real, np.sort(order[:cut]))
-  draw, seconds = drawn(name, members, held_out, len(warm), config, seed)
-  found = {'seconds': np.float64(seconds)}
+  warm, some, start = prepared.warm, people(prepared, seed), time.perf_counter()
+  draw = maker(name, some, learned, config, seed)
+  seconds = time.perf_counter() - start
+  temperature = cooled(draw, name, some, seed)
+  found = {'seconds': np.float64(seconds), 'temperature': np.float64(temperature)}
   for size in SIZES:
-    profiles = draw(size * len(users))
-    found[f'{size}/auc'] = np.float64(privacy.membership(members, held_out, profiles, len(warm), seed, 1)['auc'])
+    drawn = draw(temperature, size * len(some.everybody))
+    found[f'{size}/auc'] = np.float64(
+      privacy.membership(some.members, some.held_out, drawn, some.columns, seed, 1)['auc'])
     found[f'{size}/copies'] = np.float64(
-      privacy.copies(members, held_out, profiles, len(warm), seed)['synthetic']['near_0.8'])
-    found[f'{size}/completion'] = completion(profiles, held_out, len(warm), .5 * len(profiles), seed).mean()
-    found |= flat(size, utility.measure(Ragged(profiles.offsets, warm[profiles.values].astype(np.int32),
-                                               profiles.weights), prepared, None, RECOMMENDERS, grids=GRIDS))
+      privacy.copies(some.members, some.held_out, drawn, some.columns, seed)['synthetic']['near_0.8'])
+    found[f'{size}/completion'] = completion(drawn, some.held_out, some.columns, REG * len(drawn), seed).mean()
+    found |= flat(size, utility.measure(Ragged(drawn.offsets, warm[drawn.values].astype(np.int32), drawn.weights),
+                                        prepared, None, RECOMMENDERS, grids=GRIDS))
   return found
 
 
@@ -118,6 +130,7 @@ def summary(real, found, seeds):
       runs = [found[name, seed] for seed in range(seeds)]
       record = {'generator': name, 'size': size, 'seconds': float(np.mean([run['seconds'] for run in runs]))}
       record |= {what: [float(run[f'{size}/{what}']) for run in runs] for what in ('auc', 'copies', 'completion')}
+      record['temperature'] = [float(run['temperature']) for run in runs]
       for path in real:
         if path.endswith(('warm', 'tail')):
           due = real[path].mean()
@@ -171,21 +184,22 @@ def main():
   data, folder = prepared.sha256(), pathlib.Path(options.workdir) / options.dataset
 
   def kept(name, seed, compute):
-    key = artifacts.digest(data, dataclasses.asdict(config), TEMPERATURE, HELD_OUT, name, seed)
+    key = artifacts.digest(data, dataclasses.asdict(config), TEMPERATURES, SWEEPS, REG, HELD_OUT, GRIDS, name, seed)
     return artifacts.cached(str(folder / f'{name}.{seed}.npz'), key, compute)[0]
 
   real = kept('real', 0, lambda: flat(1, utility.measure(prepared.histories, prepared, None, RECOMMENDERS,
                                                          grids=GRIDS)))
   found = {}
   with tqdm(total=len(GENERATORS) * options.seeds, unit='generator', mininterval=5) as bar:
-    for name in GENERATORS:
-      for seed in range(options.seeds):
-        bar.set_description(f'{options.dataset}: {name}, seed {seed}')
-        found[name, seed] = kept(name, seed, lambda name=name, seed=seed: measured(name, prepared, config, seed))
+    for seed in range(options.seeds):
+      learned = functools.cache(lambda seed=seed: learn(people(prepared, seed), config, seed))
+      for name in GENERATORS:
+        bar.set_description(f'{options.dataset}, seed {seed}: {name}')
+        found[name, seed] = kept(name, seed, functools.partial(measured, name, prepared, learned, config, seed))
         bar.update()
   cells, effects = summary(real, found, options.seeds)
   result = {'name': options.dataset, 'draw': options.draw, 'seeds': list(range(options.seeds)), 'data_sha256': data,
-            'config': dataclasses.asdict(config), 'temperature': TEMPERATURE, 'held_out': HELD_OUT,
+            'config': dataclasses.asdict(config), 'temperatures': TEMPERATURES, 'held_out': HELD_OUT,
             'git_revision': pipeline.revision(), 'device': jax.devices()[0].device_kind, 'jax': jax.__version__,
             'wall_seconds': time.perf_counter() - start, 'grids': GRIDS,
             'real': {path[2:]: float(values.mean()) for path, values in real.items()

@@ -22,7 +22,7 @@ def bootstrap(members, num_items, number, seed):
 def marginals(members, num_items, number, seed):
   """Real lengths, items by their popularity and nothing else: the floor of what gives people away."""
   counts = np.bincount(members.values, minlength=num_items)
-  return _drawn(functools.partial(_by_popularity, jnp.log(jnp.asarray(counts, jnp.float32))), members, number, seed)
+  return drawn(functools.partial(_by_popularity, jnp.log(jnp.asarray(counts, jnp.float32))), members, number, seed)
 
 
 def markov(members, num_items, number, seed):
@@ -32,10 +32,10 @@ def markov(members, num_items, number, seed):
   """
   counts = jnp.log(jnp.asarray(np.bincount(members.values, minlength=num_items), jnp.float32))
   gram = cooccurrences(members, num_items, np.ones(len(members), np.float32))
-  return _drawn(functools.partial(_by_walk, counts, jnp.log(gram)), members, number, seed)
+  return drawn(functools.partial(_by_walk, counts, jnp.log(gram)), members, number, seed)
 
 
-def _drawn(draw, members, number, seed):
+def drawn(draw, members, number, seed):
   """`number` profiles by `draw(key, lengths [batch]) -> bool [batch, items]`, with lengths of real ones."""
   lengths = np.sort(np.random.default_rng(seed).choice(members.lengths, number))
   parts, key = [], jax.random.key(seed)
