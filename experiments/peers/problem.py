@@ -81,13 +81,18 @@ def kernel_of(whitened, alike, share):
   return kernels.with_unit_diagonal(kernels.content_kernel(whitened @ whitened.T, [alike], share))
 
 
-def configured(name, draw, data):
-  """The config of one draw of a data set, one of `SETS`; `data` is the folder with the data sets and `splits/`."""
-  file, variant, fields = SETS[name]
+def config_of(file, variant):
+  """The config of a variant of `configs/FILE.py`."""
   spec = importlib.util.spec_from_file_location(file, ROOT / 'configs' / f'{file}.py')
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
-  config = module.get_config(variant)
+  return module.get_config(variant)
+
+
+def configured(name, draw, data):
+  """The config of one draw of a data set, one of `SETS`; `data` is the folder with the data sets and `splits/`."""
+  file, variant, fields = SETS[name]
+  config = config_of(file, variant)
   with config.unlocked():
     for field, value in fields.items():
       config.data.update_from_flattened_dict(
