@@ -42,6 +42,26 @@ def test_losses_match_their_formulas(name, seed, rows):
     np.testing.assert_allclose(found, np.mean(weight * want), rtol=2e-5, atol=1e-5)
 
 
+# Slopes of the same in the logit that is first in each.
+SLOPES = {
+  'cross_entropy': (lambda r, f: -_sigmoid(-r), lambda r, f: -_sigmoid(-f)),
+  'saturating': (lambda r, f: -_sigmoid(-r), lambda r, f: -_sigmoid(f)),
+  'wasserstein': (lambda r, f: np.full_like(r, -1), lambda r, f: np.full_like(f, -1)),
+  'hinge': (lambda r, f: -1. * (r < 1), lambda r, f: np.full_like(f, -1)),
+  'relativistic': (lambda r, f: -_sigmoid(f - r), lambda r, f: -_sigmoid(r - f)),
+}
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_slopes_match_their_formulas(name):
+  rng = np.random.default_rng(0)
+  real, fake = rng.normal(0, 3, (2, 50)).astype(np.float32)
+  weight, loss = rng.random(50).astype(np.float32), LOSSES[name]
+  for found, due in ((jax.grad(loss.d_loss)(real, fake, weight), SLOPES[name][0](real, fake)),
+                     (jax.grad(loss.g_loss)(fake, real, weight), SLOPES[name][1](real, fake))):
+    np.testing.assert_allclose(found, weight * due / 50, rtol=1e-4, atol=1e-7)
+
+
 @pytest.mark.parametrize('name', LOSSES)
 def test_the_first_argument_is_what_a_player_moves(name):
   real, fake, weight = jnp.array([.3]), jnp.array([-.2]), jnp.ones(1)
