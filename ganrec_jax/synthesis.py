@@ -96,15 +96,14 @@ def _watch(batches, fitted, people, num_items, most):
 
   Memory grows with the real users and not with how many are asked for.
   """
-  near, sample = [np.zeros(len(part), np.float32) for part in (people.members, people.held_out)], []
+  real, sample = joined([people.members, people.held_out]), []
+  near = np.zeros(len(real), np.float32)
   for profile in batches:
-    warm = choice.known(fitted, profile)
-    near = [np.maximum(best, privacy.nearest(part, warm, num_items))
-            for best, part in zip(near, (people.members, people.held_out), strict=True)]
+    near = np.maximum(near, privacy.nearest(real, choice.known(fitted, profile), num_items))
     if sum(map(len, sample)) < most:
       sample.append(profile)
   sample = joined(sample)
-  return near, take(sample, np.arange(min(most, len(sample))))
+  return np.split(near, [len(people.members)]), take(sample, np.arange(min(most, len(sample))))
 
 
 def _plain(value):

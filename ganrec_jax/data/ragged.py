@@ -52,8 +52,8 @@ def merge(first, second):
 
 def select(ragged, keep):
   """The entries where `keep`, bool `[n]`, holds; rows stay where they are."""
-  rows = np.repeat(np.arange(len(ragged)), ragged.lengths)
-  return group(rows[keep], ragged.values[keep], len(ragged), ragged.weights[keep])
+  kept = np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)
+  return Ragged(kept[ragged.offsets], ragged.values[keep], ragged.weights[keep])
 
 
 def take(ragged, rows):

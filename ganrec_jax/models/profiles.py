@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from ganrec_jax.models.cease import densify
 
-# Steps of bisection; scores of a row are told apart down to a 2^-40th of their range, below float32's grain.
+# The most steps of bisection; scores are told apart down to a 2^-40th of their range, below float32's grain.
 _HALVINGS = 40
 
 
@@ -74,18 +74,25 @@ def negative_elbo(logits, x, mean, log_variance, beta):
 def above(scores, number):
   """What the `number [batch]` highest of `scores [batch, items]` are above, and no others, `[batch]`.
 
-  By bisection instead of sorting. Scores of -inf count as not there, and where fewer than `number` are there, all are
-  above; scores that are equal to the bit may make it more.
+  By bisection instead of sorting, until every row is parted. Scores of -inf count as not there, and where fewer than
+  `number` are there, all are above; scores that are equal to the bit may make it more.
   """
-  def halve(bounds, _):
-    low, high = bounds
-    middle = (low + high) / 2
-    many = (scores > middle[:, None]).sum(1) >= number
-    return (jnp.where(many, middle, low), jnp.where(many, high, middle)), None
+  there = scores > -jnp.inf
+  number = jnp.minimum(number, there.sum(1))
 
-  lowest = jnp.where(scores > -jnp.inf, scores, jnp.inf).min(1) - 1
-  (low, _), _ = jax.lax.scan(halve, (lowest, scores.max(1)), length=_HALVINGS)
-  return low
+  def undecided(state):
+    _, _, count, halvings = state
+    return (count != number).any() & (halvings < _HALVINGS)
+
+  def halve(state):
+    low, high, count, halvings = state
+    middle = (low + high) / 2
+    found = (scores > middle[:, None]).sum(1)
+    many = found >= number
+    return (jnp.where(many, middle, low), jnp.where(many, high, middle), jnp.where(many, found, count), halvings + 1)
+
+  lowest = jnp.where(there, scores, jnp.inf).min(1) - 1
+  return jax.lax.while_loop(undecided, halve, (lowest, scores.max(1), there.sum(1), 0))[0]
 
 
 def draw_profiles(logits, gumbel, number, temperature):

@@ -1,6 +1,7 @@
 """The fitted generator of profiles over a whole catalogue, and its draws, batch by batch."""
 
 import functools
+import itertools
 
 import flax.struct
 import jax
@@ -13,6 +14,8 @@ from ganrec_jax.models.profiles import above
 from ganrec_jax.profiles.likelihood import Prior, draw_latents
 
 BATCH = 1024
+# Profiles of a batch at a time: their scores stay in the processor's cache, which makes drawing several times as fast.
+_ROWS = 64
 # Latents of which a profile that is asked for takes the best.
 ASKED = 20
 # Noise variances of the kernel ridge regression that are tried for new items, leave-one-out.
@@ -85,10 +88,17 @@ def _profiles(generator, key, temperature, light, batch, each):
     # Of `each` tastes the one whose items read most like what was asked for, so that tastes still differ.
     best = near.reshape(batch, each).argmax(1) + each * jnp.arange(batch)
     z, number = z[best], number[best]
-  logits = generator.logits(z) / temperature
-  scores = logits + jax.random.gumbel(noise, logits.shape)
-  # A real profile's length counts its warm items, so new ones are those that would have pushed out a warm one.
-  return scores > above(jnp.where(generator.warm, scores, -jnp.inf), number)[:, None]
+
+  def some(part):
+    z, number, key = part
+    logits = generator.logits(z) / temperature
+    scores = logits + jax.random.gumbel(key, logits.shape)
+    # A real profile's length counts its warm items, so new ones are those that would have pushed out a warm one.
+    return scores > above(jnp.where(generator.warm, scores, -jnp.inf), number)[:, None]
+
+  parts = batch // _ROWS
+  keys = jax.random.split(noise, parts)
+  return jax.lax.map(some, (z.reshape(parts, _ROWS, -1), number.reshape(parts, _ROWS), keys)).reshape(batch, -1)
 
 
 def stream(generator, temperature, key, number, first=0, light=None):
@@ -104,9 +114,11 @@ def stream(generator, temperature, key, number, first=0, light=None):
       `ASKED` latents each profile takes the one whose items have most of it. None asks for nothing.
   """
   light, each = (jnp.zeros(len(generator.warm)), 1) if light is None else (jnp.asarray(light), ASKED)
-  for batch in range(first, -(-number // BATCH)):
-    chosen = np.asarray(_profiles(generator, jax.random.fold_in(key, batch), temperature, light, BATCH, each))
-    chosen = chosen[:number - batch * BATCH]
+  drawn = (_profiles(generator, jax.random.fold_in(key, batch), temperature, light, BATCH, each)
+           for batch in range(first, -(-number // BATCH)))
+  # Each batch is under way on the device while the one before it is made use of.
+  for batch, (chosen, _) in enumerate(itertools.pairwise(itertools.chain(drawn, [None])), first):
+    chosen = np.asarray(chosen)[:number - batch * BATCH]
     offsets = np.concatenate([[0], np.cumsum(chosen.sum(1))]).astype(np.int64)
     values = np.nonzero(chosen)[1].astype(np.int32)
     yield Ragged(offsets, values, np.ones(len(values), np.float32))

@@ -7,9 +7,8 @@ in no log: except in `nearest` empty profiles are left out.
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+from scipy import sparse
 
 from ganrec_jax.data.ragged import Ragged, take
 from ganrec_jax.errors import DataError
@@ -19,7 +18,7 @@ from ganrec_jax.evaluation.significance import percentile_interval
 NEAR = (.5, .8)
 # Profiles of fewer items are no copies of anybody: many people have the same two items.
 LEAST = 5
-_ROWS = 512  # of either side that are dense at a time
+_ROWS, _OTHERS = 512, 4096  # of either side at a time
 _ENTRIES = 1 << 20  # drawn at once; bounds the memory
 _ATTACK, _SAMPLE = 0xa77a, 0xa77b  # purposes of the random streams
 
@@ -40,7 +39,8 @@ def sets(profiles, num_items, name):
 def nearest(queries, others, num_items):
   """The highest Jaccard similarity of each profile of `queries` to any of `others`, float32 `[queries]`.
 
-  It is exact, and 0 for an empty profile or without others. Memory is that of 1024 dense rows `[num_items]`.
+  It is exact, and 0 for an empty profile or without others. Time grows with the pairs that share an item, and memory
+  with those of `_ROWS` queries and `_OTHERS` others.
 
   Raises:
     DataError: for items outside the catalogue, or an item that a profile holds twice.
@@ -48,11 +48,17 @@ def nearest(queries, others, num_items):
   _check(queries, num_items, 'queries')
   _check(others, num_items, 'others')
   best = np.zeros(len(queries), np.float32)
-  for start in range(0, len(queries), _ROWS):
-    rows, found = jnp.asarray(_dense(queries, start, num_items)), jnp.zeros(_ROWS)
-    for first in range(0, len(others), _ROWS):
-      found = _nearer(found, rows, _dense(others, first, num_items))
-    best[start:start + _ROWS] = found[:len(queries) - start]
+  for first in range(0, len(others), _OTHERS):
+    some = take(others, np.arange(first, min(first + _OTHERS, len(others))))
+    columns = _matrix(some, num_items).T.tocsr()
+    for start in range(0, len(queries), _ROWS):
+      rows = take(queries, np.arange(start, min(start + _ROWS, len(queries))))
+      both = _matrix(rows, num_items) @ columns  # how many items two profiles share, where they share any
+      either = np.repeat(rows.lengths, np.diff(both.indptr)) + some.lengths[both.indices] - both.data
+      full = np.flatnonzero(np.diff(both.indptr))
+      if len(full):
+        near = np.maximum.reduceat(both.data / either.astype(np.float32), both.indptr[full])
+        best[start + full] = np.maximum(best[start + full], near)
   return best
 
 
@@ -136,21 +142,10 @@ def _check(profiles: Ragged, num_items, name):
     raise DataError(f'{name}, profile {user}: item {item} occurs more than once; profiles are sets')
 
 
-def _dense(profiles, start, num_items):
-  """Rows `start` and on as float32 `[_ROWS, num_items]`, zeros beyond the last; a scatter is faster on the host."""
-  offsets = profiles.offsets[start:start + _ROWS + 1]
-  rows = np.zeros((_ROWS, num_items), np.float32)
-  rows[np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)), profiles.values[offsets[0]:offsets[-1]]] = 1
-  return rows
-
-
-@jax.jit
-def _nearer(best, rows, others):
-  """The larger of `best [n]` and the similarity of each of `rows [n, items]` to the nearest of `others [m, items]`."""
-  with jax.default_matmul_precision('highest'):
-    both = rows @ others.T
-  either = rows.sum(1)[:, None] + others.sum(1) - both
-  return jnp.maximum(best, (both / jnp.maximum(either, 1)).max(1))
+def _matrix(profiles, num_items):
+  """The profiles as rows of ones, sparse `[profiles, num_items]`."""
+  return sparse.csr_array((np.ones(len(profiles.values), np.float32), profiles.values, profiles.offsets),
+                          (len(profiles), num_items))
 
 
 def _auc(inside, outside):

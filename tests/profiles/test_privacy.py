@@ -25,7 +25,7 @@ def _nearest(queries, others):
 @settings(deadline=None, max_examples=100)
 @given(LOGS, LOGS)
 def test_nearest_is_the_highest_similarity(queries, others):
-  with mock.patch.object(privacy, '_ROWS', 4):
+  with mock.patch.multiple(privacy, _ROWS=4, _OTHERS=3):
     found = privacy.nearest(worlds.ragged(queries), worlds.ragged(others), ITEMS)
   assert found.dtype == np.float32 and found.shape == (len(queries),)
   np.testing.assert_array_equal(found, _nearest(queries, others))
