@@ -21,6 +21,7 @@ setup(
         'absl-py',
         'array_record',  # the record format of the TFDS builders
         'duckdb>=2,<3',  # reads tables of any size
+        'flatbuffers',  # jax.export writes its programs by it and does not ask for it
         'flax>=0.12.8,<0.13',
         'importlib_resources',  # TFDS needs it for builders inside a package and forgets to ask
         'jax>=0.10,<0.12',

@@ -144,7 +144,7 @@ def fold_in(params, items, weights):
     weights: float32 `[batch, length]`, 0 where padded.
   """
   ridge = params.reg * weights.sum(1) + params.base_reg
-  return _solve(params.items, params.gram, items, weights, ridge, jnp.zeros((len(items), params.items.shape[1])))
+  return _solve(params.items, params.gram, items, weights, ridge, jnp.zeros((items.shape[0], params.items.shape[1])))
 
 
 def _transposed(by_user, items):

@@ -74,7 +74,8 @@ def cooccurrences(histories, num_items, row_weights, batch_size=512):
 
 def densify(items, weights, num_items):
   """The rows float32 `[batch, num_items]` of padded histories `[batch, length]`; an item listed twice adds up."""
-  return jnp.zeros((len(items), num_items)).at[jnp.arange(len(items))[:, None], items].add(weights)
+  batch = items.shape[0]  # may be symbolic, which len() cannot say
+  return jnp.zeros((batch, num_items)).at[jnp.arange(batch)[:, None], items].add(weights)
 
 
 @jax.jit

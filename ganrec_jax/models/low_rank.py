@@ -43,7 +43,7 @@ class LowRankItemItem:
     """The scores float32 `[batch, items]` of histories `[batch, length]`; weight 0 is padding."""
     x = cease.densify(items, weights, len(self.place))[:, self.known]
     warm = ((x @ self.factors) @ self.factors.T - x * self.own) * self.scale
-    new = jnp.zeros((len(x), len(self.place) - len(self.known)))
+    new = jnp.zeros((x.shape[0], len(self.place) - len(self.known)))
     if self.text is not None:
       new = ((x / self.text.noise) @ self.text.known) @ self.text.new.T
     return jnp.concatenate([warm, new], 1)[:, self.place]
