@@ -15,14 +15,17 @@ setup(
     long_description=(HERE / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    package_data={'ganrec_jax.serving': ['page/*']},
     packages=find_packages(include=['ganrec_jax', 'ganrec_jax.*']),
     python_requires='>=3.11',
     install_requires=[
         'absl-py',
         'array_record',  # the record format of the TFDS builders
         'duckdb>=2,<3',  # reads tables of any size
+        'fastapi>=0.115,<1',  # checks what is asked of the server and describes it as OpenAPI
         'flatbuffers',  # jax.export writes its programs by it and does not ask for it
         'flax>=0.12.8,<0.13',
+        'httptools',  # the parser of HTTP by which uvicorn is fast enough
         'importlib_resources',  # TFDS needs it for builders inside a package and forgets to ask
         'jax>=0.10,<0.12',
         'matplotlib',
@@ -30,7 +33,9 @@ setup(
         'numpy>=2,<3',
         'optax>=0.2.8,<0.3',
         'orbax-checkpoint>=0.12.8,<0.13',
+        'prometheus-client',  # what the server counts, in the form that monitors read
         'pyarrow',  # hands DuckDB's rows over in batches; TFDS needs it as well
+        'pydantic>=2.7,<3',  # FastAPI's own, in which the questions are written
         'py3langid>=0.4,<1',  # languages of texts for --validate: NumPy alone, its model inside (4.5 MB), offline, BSD
         'safetensors',
         'scipy',  # JAX needs it as well
@@ -39,11 +44,12 @@ setup(
         'tokenizers',
         'tqdm',
         'transformers>=5.23,<6',
+        'uvicorn>=0.30,<1',  # the server of HTTP itself
     ],
     extras_require={
         'beam': ['apache-beam>=2.70,<3'],  # prepares logs on many machines
         'benchmark': ['implicit', 'pandas', 'scikit-learn', 'scipy'],
         'postgres': ['psycopg[binary]>=3.1,<4'],
-        'test': ['hypothesis', 'psycopg[binary]>=3.1,<4', 'pytest', 'scikit-learn', 'scipy'],
+        'test': ['httpx', 'hypothesis', 'psycopg[binary]>=3.1,<4', 'pytest', 'scikit-learn', 'scipy'],
     },
 )

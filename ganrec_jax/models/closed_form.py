@@ -249,6 +249,75 @@ def score_history(params, items, weights):
   return _score(params, als.fold_in(params.factors, items, weights), items, weights)
 
 
+@jax.jit
+def score_listed(params, user_factors, items, weights, owner, total):
+  """The scores of users whose histories are listed behind one another: what a question costs is what its history costs.
+
+  `score_history` pays for padding and, in one product, for the whole item-item model; here the rows of the history are
+  added up one by one, so that one program serves histories of all lengths.
+
+  Args:
+    params: `ClosedFormParams`.
+    user_factors: float32 `[batch, dim]`, of training users or by `als.fold_in`.
+    items: int32 `[room]`, the histories.
+    weights: float32 `[room]`, above 0; 0 beyond `total`.
+    owner: int32 `[room]`, whose history an entry belongs to, 0 to batch - 1.
+    total: int32 scalar, how many entries there are.
+
+  Returns:
+    (scores float32 `[batch, items]`, the standard deviations of S and E float32 `[batch, 2]`, see `score`).
+  """
+  batch = len(user_factors)
+
+  def add(entry, rows):
+    return rows.at[owner[entry]].add(weights[entry] * params.item_item[items[entry]])
+
+  with jax.default_matmul_precision('highest'):
+    factors = user_factors @ params.factors.items.T
+    if isinstance(params.item_item, low_rank.LowRankItemItem):
+      rows = jnp.zeros((batch, len(params.warm))).at[owner, items].add(weights)
+      linear = params.item_item.products(rows)
+    else:
+      linear = jax.lax.fori_loop(0, total, add, jnp.zeros_like(factors))
+  length = jnp.maximum(jnp.zeros(batch).at[owner].add(weights > 0), 1)[:, None] / params.mean_length
+  scores = _combine(params, params.knobs, _standard(factors, params.warm), linear, length)
+  linear = _normed(params, params.knobs[0], linear)
+  return scores, jnp.stack([_deviation(factors, params.warm), _deviation(linear, params.warm)], 1)[..., 0]
+
+
+def contributions(params, deviations, items, weights, places):
+  """What each item of a history adds to the scores of some items; what is left of a score is popularity's.
+
+  Both models are sums over the history: E as it is, and S since u = A^-1 sum w_h v_h, A the matrix of the user's own
+  solve (Hu, Koren and Volinsky 2008, section 5).
+
+  Args:
+    params: `ClosedFormParams`.
+    deviations: float `[2]`, of S and E for this user, as `score_listed` gives them.
+    items, weights: `[length]`, the history.
+    places: int `[n]`, the scored items.
+
+  Returns:
+    float64 `[n, length]`, on the host.
+  """
+  power, warm_blend, cold_blend, activity, _, _ = np.asarray(params.knobs, np.float64)
+  length = max(len(items), 1) / float(params.mean_length)
+  factors, weights = params.factors, np.asarray(weights, np.float64)
+  known, scored = (np.asarray(factors.items)[of].astype(np.float64) for of in (items, places))
+  ridge = float(factors.reg) * weights.sum() + float(factors.base_reg)
+  system = np.asarray(factors.gram, np.float64) + (known * weights[:, None]).T @ known + ridge * np.eye(known.shape[1])
+  by_factors = np.linalg.solve(system, scored.T).T @ known.T
+  if isinstance(params.item_item, low_rank.LowRankItemItem):
+    entries = params.item_item.entries(items, places)
+  else:
+    entries = np.asarray(params.item_item)[np.ix_(items, places)]
+  square, warm = np.asarray(params.square, np.float64)[places], np.asarray(params.warm)[places]
+  norm = np.where(square > 0, square, 1) ** (-.5 * power)
+  blend = length**activity * np.where(warm, warm_blend, cold_blend) * norm
+  sd_factors, sd_linear = (float(one) if one > 0 else 1. for one in deviations)
+  return weights * (by_factors / sd_factors + blend[:, None] * entries.T / sd_linear)
+
+
 def history(params, users):
   """The training histories of `users [batch]`: items and weights `[batch, length]`, weight 0 where padded."""
   start, stop = params.offsets[users], params.offsets[users + 1]
@@ -273,10 +342,15 @@ def _parts(params, user_factors, items, weights):
 
 def _combine(params, knobs, factors, linear, length):
   power, warm_blend, cold_blend, activity, popularity, cold_popularity = knobs
-  linear = linear * jnp.where(params.square > 0, params.square, 1) ** (-.5 * power)
   return (factors
-          + length**activity * jnp.where(params.warm, warm_blend, cold_blend) * _standard(linear, params.warm)
+          + length**activity * jnp.where(params.warm, warm_blend, cold_blend)
+          * _standard(_normed(params, power, linear), params.warm)
           + length**_POPULARITY_DECAY * jnp.where(params.warm, popularity, cold_popularity) * params.popular)
+
+
+def _normed(params, power, linear):
+  """E with its columns over their root mean squares to a power."""
+  return linear * jnp.where(params.square > 0, params.square, 1) ** (-.5 * power)
 
 
 def _linear(item_item, items, weights):
@@ -287,7 +361,13 @@ def _linear(item_item, items, weights):
 
 def _standard(scores, warm):
   """The `scores [batch, items]` over their standard deviation over warm items; rows that do not vary are kept."""
+  deviation = _deviation(scores, warm)
+  return scores / jnp.where(deviation > 0, deviation, 1)
+
+
+def _deviation(scores, warm):
+  """The standard deviation over warm items of each row, float32 `[batch, 1]`."""
   count = jnp.maximum(warm.sum(), 1)
   mean = jnp.where(warm, scores, 0).sum(1, keepdims=True) / count
   variance = jnp.where(warm, (scores - mean)**2, 0).sum(1, keepdims=True) / count
-  return scores / jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 1)
+  return jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)

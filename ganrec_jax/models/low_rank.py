@@ -41,12 +41,30 @@ class LowRankItemItem:
 
   def scores(self, items, weights):
     """The scores float32 `[batch, items]` of histories `[batch, length]`; weight 0 is padding."""
-    x = cease.densify(items, weights, len(self.place))[:, self.known]
+    return self.products(cease.densify(items, weights, len(self.place)))
+
+  def products(self, rows):
+    """The scores float32 `[batch, items]` of histories as dense rows `[batch, items]`."""
+    x = rows[:, self.known]
     warm = ((x @ self.factors) @ self.factors.T - x * self.own) * self.scale
     new = jnp.zeros((x.shape[0], len(self.place) - len(self.known)))
     if self.text is not None:
       new = ((x / self.text.noise) @ self.text.known) @ self.text.new.T
     return jnp.concatenate([warm, new], 1)[:, self.place]
+
+  def entries(self, items, others):
+    """What each of the warm `items [m]` adds to each of `others [n]`, float32 `[m, n]`, on the host."""
+    place, count = np.asarray(self.place), len(self.known)
+    rows, columns = place[items], place[others]
+    known = np.minimum(columns, count - 1)
+    factors, own, scale = (np.asarray(one) for one in (self.factors, self.own, self.scale))
+    out = (factors[rows] @ factors[known].T - np.where(rows[:, None] == known, own[known], 0)) * scale[known]
+    new = columns >= count
+    out[:, new] = 0
+    if self.text is not None:
+      text = [np.asarray(one) for one in (self.text.known, self.text.noise, self.text.new)]
+      out[:, new] = (text[0][rows] / text[1][rows, None]) @ text[2][columns[new] - count].T
+    return out
 
 
 def fit(histories, num_items, known, kernel, text, reg, kernel_weight, row_weights, rank, key):

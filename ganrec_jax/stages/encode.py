@@ -271,7 +271,7 @@ def content_kernel(workspace, catalogue, warm, read):
   base, share = workspace.config.base, workspace.config.encoder.share
   if len(catalogue) <= base.dense_items:
     return kernels.with_unit_diagonal(_between(terms, terms, [(z, z) for z in whitened], share))
-  marks = np.sort(np.asarray(jax.random.permutation(workspace.key('landmarks'), warm))[:LANDMARKS * base.rank])
+  marks = landmarks(workspace, warm)
   known = _rows(terms, marks)
 
   def block(items):
@@ -283,6 +283,12 @@ def content_kernel(workspace, catalogue, warm, read):
   for items in np.array_split(np.arange(len(catalogue)), -(-len(catalogue) // _ITEMS_A_BLOCK)):
     features[items] = block(items) @ root
   return kernels.LowRankKernel(jnp.asarray(features))
+
+
+def landmarks(workspace, warm):
+  """The landmarks of a low-rank kernel, see `content_kernel`: int `[up to LANDMARKS x base.rank]`, ascending."""
+  drawn = np.asarray(jax.random.permutation(workspace.key('landmarks'), warm))
+  return np.sort(drawn[:LANDMARKS * workspace.config.base.rank])
 
 
 def _rows(terms, items):

@@ -14,17 +14,25 @@ from ganrec_jax.stages import encode, recommend, tune, workspace
 from ganrec_jax.stages.prepare import prepare
 
 
+def config_of(workdir):
+  """The config of a finished run.
+
+  Raises:
+    UserError: where the work directory holds none.
+  """
+  if not os.path.exists(os.path.join(workdir, 'results.json')):
+    raise UserError(f'{workdir}: holds no finished run (no results.json); make one by python -m ganrec_jax.main')
+  with open(os.path.join(workdir, 'config.json'), encoding='utf-8') as file:
+    return ConfigDict(json.load(file)['config'])
+
+
 def load(workdir):
   """The workspace, the data, the encoder, what texts say, and the fitted closed form of a finished run.
 
   Raises:
     UserError: where the work directory holds no finished run.
   """
-  path = os.path.join(workdir, 'config.json')
-  if not os.path.exists(os.path.join(workdir, 'results.json')):
-    raise UserError(f'{workdir}: holds no finished run (no results.json); make one by python -m ganrec_jax.main')
-  with open(path, encoding='utf-8') as file:
-    config = ConfigDict(json.load(file)['config'])
+  config = config_of(workdir)
   space, prepared = workspace.make(config, workdir), prepare(config)
   encoder = encode.text_encoder(space, prepared)
   content = encode.content(space, prepared, encoder)

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ganrec_jax import recommend as ask
 from ganrec_jax.adversarial.expand import made
 from ganrec_jax.data.types import PARTS, Split
 from ganrec_jax.evaluation.leaks import LeakError
@@ -132,15 +131,3 @@ def test_calibration_is_that_of_validation(fitted):
   assert judge(blend.score_calibrated, never, 'all') == pytest.approx(chosen['tried']['never_value'])
   plain = calibrated.replace(factor=jnp.float32(1), offset=jnp.float32(0))
   assert judge(blend.score_calibrated, plain, 'all') == pytest.approx(chosen['tried']['as_it_is_value'])
-
-
-
-
-def test_adventure_moves_a_list_from_the_popular_to_the_rare(fitted):
-  _, prepared, _, base, _ = fitted
-  history, weights = prepared.histories.row(0), np.ones(prepared.histories.lengths[0], np.float32)
-  asked = {gamma: ask.for_history(base, history, weights, 10, gamma) for gamma in (0., .5, 3.)}
-  assert asked[0.][0].tolist() == ask.for_history(base, history, weights, 10)[0].tolist()
-  popular = [np.asarray(base.popular)[items].mean() for items, _, _ in asked.values()]
-  assert popular[0] > popular[1] > popular[2]
-  assert not set(history) & {item for items, _, _ in asked.values() for item in items}
