@@ -1,6 +1,7 @@
 """What the commands share that begin with a config: the flag --config, found where it is meant."""
 
 import pathlib
+import shlex
 import sys
 
 from absl import app, flags
@@ -18,6 +19,18 @@ _given = []
 def given():
   """The value of --config as it was typed."""
   return _given[0]
+
+
+def typed():
+  """The flags as they were typed, for a shell, without the work directory: what makes the same run elsewhere."""
+  words, kept = iter(sys.argv[1:]), []
+  for word in words:
+    name, equals, _ = word.lstrip('-').partition('=')
+    if name != 'workdir':
+      kept.append(word)
+    elif not equals:
+      next(words, None)
+  return shlex.join(kept)
 
 
 def find_config(value):

@@ -27,7 +27,10 @@ def _main(_):
   logging.info('work directory: %s', workdir)
   try:
     with interrupt.graceful():
-      (pipeline.validate if _VALIDATE.value else pipeline.run)(command.CONFIG.value, workdir)
+      if _VALIDATE.value:
+        pipeline.validate(command.CONFIG.value, workdir)
+      else:
+        pipeline.run(command.CONFIG.value, workdir, command=command.typed())
   except UserError as error:
     return terminal.refuse(error)
   except interrupt.Interrupted as stop:

@@ -2,25 +2,31 @@
 
 import contextlib
 import hashlib
+import importlib.metadata
 import os
 import pathlib
+import platform
 import subprocess
+import sys
 import time
 
 import jax
 from absl import logging
 
-from ganrec_jax import artifacts
+from ganrec_jax import __version__, artifacts
 from ganrec_jax.adversarial import expand
 from ganrec_jax.data import split_files, splits
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation import strata, table
+from ganrec_jax.report import index
 from ganrec_jax.stages import adversary, encode, profiles, recommend, tune, workspace
 from ganrec_jax.stages.evaluate import Evaluation, show_people
 from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.stages.validate import validate as look
 from ganrec_jax.training import interrupt
 
+# Whose versions are written down with the results.
+_LIBRARIES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
 _PACKAGE = pathlib.Path(__file__).parent
 
 
@@ -84,15 +90,17 @@ class _Timer:
     return time.monotonic() - self.started
 
 
-def run(config, path, dataset=None):
+def run(config, path, dataset=None, command=''):
   """Runs all stages, prints the table, and writes what design.md calls the artifacts of a run.
 
-  A finished run of the same config, data and code is not repeated: its table is printed again.
+  A finished run of the same config, data and code is not repeated: its table is printed again. A report that cannot be
+  made is said so, and the results stand.
 
   Args:
     config: the whole config.
     path: the work directory.
     dataset: a `Dataset` of one's own, where data.source is 'given'.
+    command: the flags that were typed for it, for the report.
 
   Raises:
     UserError: where config or data cannot be used.
@@ -103,13 +111,15 @@ def run(config, path, dataset=None):
   space = workspace.make(config, path)
   use_compilation_cache(config)
   plain = config.to_dict()
-  artifacts.write_json(os.path.join(path, 'config.json'), {'config': plain, 'sha256': artifacts.digest(plain)})
+  artifacts.write_json(os.path.join(path, 'config.json'), {
+    'config': plain, 'sha256': artifacts.digest(plain), 'command': command})
   prepared = timed('prepare', prepare, config, dataset)
   key = artifacts.digest(plain, prepared.sha256(), _code_sha256(), len(space.devices))
   done, table_path = space.artifact('done.json'), os.path.join(path, 'table.txt')
   if artifacts.read_json(done) == key and os.path.exists(table_path):
     logging.info('nothing has changed since this run was finished; to start afresh, choose another --workdir')
     print(pathlib.Path(table_path).read_text(encoding='utf-8'), end='')
+    _make_page(path, prepared)
     return
   split_files.write_split(os.path.join(path, 'split.csv.gz'), prepared.dataset, prepared.split)
   encoder = timed('encode', encode.text_encoder, space, prepared)
@@ -128,12 +138,29 @@ def run(config, path, dataset=None):
   timed('evaluate', evaluation.add_references)
   evaluation.finish()
   weights = {row: evaluation.choices[row].get('weight', 1.) for row in generated}
-  expand.write(os.path.join(path, 'generated.csv.gz'), expand.joined(generated, weights), prepared.dataset.user_ids,
-               prepared.dataset.catalogue.ids)
+  made = expand.joined(generated, weights)
+  expand.write(os.path.join(path, 'generated.csv.gz'), made, prepared.dataset.user_ids, prepared.dataset.catalogue.ids)
   told = {'generated': reports, 'choices': evaluation.choices, 'base': tuned,
           'encoder': {} if encoder is None else encoder.summary}
   _report(space, prepared, evaluation, timed, told, show_people(space, prepared, first))
   artifacts.write_json(done, key)
+  _make_page(path, prepared, made)
+
+
+def _make_page(path, prepared, made=None):
+  """Writes the report; one that cannot be made costs nobody his results, whatever the reason."""
+  try:
+    print(f'{index.write(path, prepared, made)}: the same and more as a page')
+  except Exception as error:  # noqa: BLE001
+    index.write_failure(path, error)
+    print(f'error: {index.place_of(path)} could not be made ({type(error).__name__}: {error}); the results are '
+          f'complete, python -m ganrec_jax.report --workdir={path} tries again', file=sys.stderr)
+
+
+def versions():
+  """Name -> version of what the results depend on."""
+  return {'ganrec_jax': __version__, 'python': platform.python_version()} | {
+    name: importlib.metadata.version(name) for name in _LIBRARIES}
 
 
 def validate(config, path, dataset=None):
@@ -155,17 +182,19 @@ def _report(space, prepared, evaluation, timed, told, people):
   config, data, resamples = space.config, prepared.dataset, space.config.evaluation.resamples
   results = {row: evaluation.results[row] for row in _order(evaluation.results)}
   elapsed = timed.elapsed()
+  tasks = list(results['no_augmentation'])
+  found = table.differences(list(results), tasks, results, seed=config.seed, resamples=resamples)
   artifacts.write_json(os.path.join(space.path, 'results.json'), {
     'config': config.to_dict(), 'config_sha256': artifacts.digest(config.to_dict()), 'git_revision': revision(),
     'data_sha256': data.sha256(), 'split_sha256': prepared.split.sha256(), 'simulated': data.info['simulated'],
     'seed': config.seed, 'device': jax.devices()[0].device_kind, 'devices': len(space.devices),
-    'wall_seconds': elapsed,
+    'wall_seconds': elapsed, 'versions': versions(),
     'dataset': {'users': data.users, 'items': data.items, 'interactions': len(data.interactions), **data.info,
                 'split': splits.describe(prepared.split, data)},
     'stages': timed.seconds, **told, 'rows': table.records(results, config.seed, resamples),
+    'differences': table.difference_records(found),
     'strata': strata.records({row: evaluation.strata[row] for row in results}, config.seed, resamples)})
-  words = table.format_table(list(results), list(results['no_augmentation']), results, seed=config.seed,
-                             resamples=resamples, simulated=data.info['simulated'])
+  words = table.format_table(list(results), tasks, results, simulated=data.info['simulated'], found=found)
   lines = [words, *_generated_words(told), '', people,
            f'{space.path}: results.json and recommendations/ are complete; {elapsed:.0f} s']
   text = '\n'.join(lines) + '\n'

@@ -126,6 +126,18 @@ def test_a_run_leaves_its_artifacts_and_says_that_data_are_simulated(finished):
   assert all(list((workdir / 'checkpoints' / stage).glob('*/*')) for stage in stages)
 
 
+def test_a_run_ends_with_its_report(finished):
+  workdir, done = finished
+  text = (workdir / 'report' / 'index.html').read_text()
+  assert f'{workdir}/report/index.html: the same and more as a page' in done.stdout
+  found = results(workdir)
+  assert f'<dd>python -m ganrec_jax.main {TESTING}</dd>' in text and found['data_sha256'] in text
+  assert len(found['generated']['gan']['realness']['real']) == 21
+  assert set(found['versions']) >= {'jax', 'python'} and {row['row'] for row in found['differences']} >= {'gan'}
+  for words in ('SIMULATED DATA', 'How it learned', 'to held-out real ones', 'Three users'):
+    assert words in text
+
+
 def test_generated_interactions_are_written_with_their_provenance(finished):
   workdir, _ = finished
   found, choices = results(workdir)['generated'], results(workdir)['choices']

@@ -106,14 +106,16 @@ def compare(real, fake, known, real_logits, fake_logits, k=3):
     k: neighbours that make a manifold; must be below n and m.
 
   Returns:
-    `d_accuracy`, `d_ranked_accuracy`, `frechet`, `precision`, `recall`; `distinct`, the known vectors that are the
-    nearest one to any fake, and `distinct_real`, the same for the held-out; `nearest` and `nearest_real`, the median
-    distance to the nearest known vector (fakes much nearer than held-out real samples are memorised).
+    `d_accuracy` and its halves `d_accuracy_real` and `d_accuracy_fake`, `d_ranked_accuracy`, `frechet`, `precision`,
+    `recall`; `distinct`, the known vectors that are the nearest one to any fake, and `distinct_real`, the same for the
+    held-out; `nearest` and `nearest_real`, the median distance to the nearest known vector (fakes much nearer than
+    held-out real samples are memorised).
   """
   (index, distance), (real_index, real_distance) = nearest(fake, known), nearest(real, known)
   precision, recall = precision_recall(real, fake, k)
   return {
-    'd_accuracy': accuracy(real_logits, fake_logits), 'd_ranked_accuracy': ranked_accuracy(real_logits, fake_logits),
+    'd_accuracy': accuracy(real_logits, fake_logits), 'd_accuracy_real': (real_logits > 0).mean(),
+    'd_accuracy_fake': (fake_logits <= 0).mean(), 'd_ranked_accuracy': ranked_accuracy(real_logits, fake_logits),
     'frechet': frechet(*moments(real), *moments(fake)), 'precision': precision, 'recall': recall,
     'distinct': distinct(index, len(known)), 'distinct_real': distinct(real_index, len(known)),
     'nearest': jnp.median(distance), 'nearest_real': jnp.median(real_distance)}

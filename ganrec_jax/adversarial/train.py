@@ -118,7 +118,7 @@ def _thin(rows):
 
 
 def _make_look(config, vectors, texts, held, key):
-  """Makes `look(kept) -> metrics`, the monitors on held-out real samples."""
+  """Makes `look(kept) -> (metrics, D's logits of the held-out real samples, of as many fakes)`."""
   width = vectors.shape[1]
   generator, discriminator = networks(config, width)
   condition = held['conditions'][held['owner']] if 'owner' in held else held['text'][:, None]
@@ -134,9 +134,17 @@ def _make_look(config, vectors, texts, held, key):
     real_logits, fake_logits = (discriminator.apply(kept['discriminator'], x, user, text)
                                 for x, text in ((held['x'], held['text']), (fake, light)))
     metrics = monitors.compare(held['x'][:, :width], fake[:, :width], vectors, real_logits, fake_logits, _NEIGHBOURS)
-    return metrics | {'error': jnp.square(fake - held['x']).mean()}
+    return metrics | {'error': jnp.square(fake - held['x']).mean()}, real_logits, fake_logits
 
-  return lambda kept: look(kept, held, condition, z, vectors, texts)
+  def measured(kept):
+    metrics, *logits = jax.device_get(look(kept, held, condition, z, vectors, texts))
+    return {name: float(value) for name, value in metrics.items()}, *logits
+  return measured
+
+
+def _quantiles(logits):
+  """The realness 1 / (1 + exp(-logit)) of samples at 21 even quantiles, a list, for plots."""
+  return np.quantile(1 / (1 + np.exp(-logits.astype(np.float64))), np.linspace(0, 1, 21)).tolist()
 
 
 def _verdict(config, metrics):
@@ -166,8 +174,8 @@ def train(data, config, key, around):
   Returns:
     (`GanParams` or None, report). The report holds `status`: 'converged', 'collapsed' (few distinct items, fakes off
     the manifold of real samples, or D tells nearly all apart), or 'diverged' (a number that is not finite; then there
-    are no parameters); `reason`; and, where it did not diverge, `steps`, `best_step`, `rows`, `held_out` and the
-    monitors of what is kept, on held-out samples.
+    are no parameters); `reason`; and, where it did not diverge, `steps`, `best_step`, `rows`, `held_out`, the
+    monitors of what is kept, on held-out samples, and `realness`, what D says of these and of as many fakes.
 
   Raises:
     DataError: for too few rows, or vectors that are not finite.
@@ -181,7 +189,7 @@ def train(data, config, key, around):
   look = _make_look(config, vectors, texts, held, keys['look'])
 
   def evaluate(kept):
-    metrics = {name: float(value) for name, value in jax.device_get(look(kept)).items()}
+    metrics = look(kept)[0]
     return -metrics['frechet'], metrics
 
   schedule = loop.Schedule(config.steps, config.chunk, config.patience)
@@ -192,7 +200,7 @@ def train(data, config, key, around):
   except loop.Diverged as error:
     logging.warning('%s diverged: %s', around.name, error)
     return None, {'status': 'diverged', 'reason': str(error)}
-  metrics = {name: float(value) for name, value in jax.device_get(look(kept)).items()}
+  metrics, real_logits, fake_logits = look(kept)
   report = {'steps': summary['steps'], 'best_step': summary['best_step'], 'rows': len(rows['x']),
             'held_out': len(held['x'])} | metrics
   bad = [name for name, value in metrics.items() if not np.isfinite(value)]
@@ -206,7 +214,8 @@ def train(data, config, key, around):
   precision, limit = _range(vectors)
   params = GanParams(kept['generator'], kept['discriminator'], jnp.asarray(shift), jnp.asarray(scale),
                      precision, limit)
-  return params, report | {'status': status, 'reason': reason}
+  realness = {'real': _quantiles(real_logits), 'generated': _quantiles(fake_logits)}
+  return params, report | {'status': status, 'reason': reason, 'realness': realness}
 
 
 def mahalanobis(vectors, precision):

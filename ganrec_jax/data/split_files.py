@@ -106,6 +106,16 @@ def _reader(path):
     raise DataError(f'{path}: byte {place} is {byte:#x}, allowed is UTF-8') from error
 
 
+def read_columns(path):
+  """The columns of a split file as they are written: user ids, item ids, parts and in_all, str `[n]` each.
+
+  Raises:
+    DataError: for a file that is missing or damaged, or lacks a column.
+  """
+  blocks = [columns for _, columns in _blocks(Path(path))]
+  return tuple(np.concatenate([np.array(block[k]) for block in blocks]) for k in range(len(_COLUMNS)))
+
+
 def _line(path, row):
   """The line in which row `row` (from 0, after the header) of the file ends; fields may hold line breaks."""
   with _reader(path) as (reader, _):

@@ -9,8 +9,20 @@ _WIDTH = 120
 _CELL = 31
 
 
-def _differences(rows, tasks, results, baseline, metric, seed, resamples):
-  """(row, task) -> (per cent, low, high, is marked) of the differences to the baseline; the means are taken once."""
+def differences(rows, tasks, results, baseline='no_augmentation', metric='ndcg@20', seed=0, resamples=10000):
+  """The differences of the rows to the baseline by a paired bootstrap over users; the means are taken once.
+
+  Args:
+    rows, tasks, results, baseline, metric, seed, resamples: as in `format_table`.
+
+  Returns:
+    (row, task) -> (difference, low, high, is marked): in per cent of the baseline's mean with its 95% interval, NaN
+    where that mean is 0; marked where the interval excludes zero and Holm's correction over all of them leaves it
+    below 5%.
+
+  Raises:
+    ValueError: where two rows have other numbers of users in a task.
+  """
   found, p_values = {}, {}
   for task in tasks:
     base = results.get(baseline, {}).get(task)
@@ -46,7 +58,7 @@ def _cell(values, difference):
 
 
 def format_table(rows, tasks, results, baseline='no_augmentation', metric='ndcg@20', seed=0, resamples=10000,
-                 simulated=False) -> str:
+                 simulated=False, found=None) -> str:
   """The results as text of at most 120 columns: a line a row, a column a task, tasks in several blocks where needed.
 
   A cell is the mean over users, the difference to the baseline in per cent of the baseline's mean, its 95% interval by
@@ -62,11 +74,12 @@ def format_table(rows, tasks, results, baseline='no_augmentation', metric='ndcg@
     seed: of the bootstrap.
     resamples: of the bootstrap.
     simulated: whether the data are; the table then says so.
+    found: what `differences` gave for the same, where it is known already.
 
   Raises:
     ValueError: where two rows have other numbers of users in a task.
   """
-  differences = _differences(rows, tasks, results, baseline, metric, seed, resamples)
+  found = differences(rows, tasks, results, baseline, metric, seed, resamples) if found is None else found
   name = max(map(len, (*rows, metric)))
   each = max(1, (_WIDTH - name) // (_CELL + 2))
   lines = ['SIMULATED DATA'] if simulated else []
@@ -76,13 +89,20 @@ def format_table(rows, tasks, results, baseline='no_augmentation', metric='ndcg@
              for task in block}
     lines.append(metric.ljust(name) + ''.join(f'  {f"{task} ({users[task]} users)":{_CELL}}' for task in block))
     for row in rows:
-      cells = (_cell(results.get(row, {}).get(task, {}).get(metric), differences.get((row, task))) for task in block)
+      cells = (_cell(results.get(row, {}).get(task, {}).get(metric), found.get((row, task))) for task in block)
       lines.append(row.ljust(name) + ''.join(f'  {cell:{_CELL}}' for cell in cells))
     lines.append('')
   lines += [f'in brackets: 95% interval of the difference to {baseline} in per cent, paired bootstrap over users;',
             'it does not tell how another split would come out: new items differ much, a claim needs several draws',
             "*: the interval excludes zero, after Holm's correction over the differences of this table"]
   return '\n'.join(line.rstrip() for line in lines)
+
+
+def difference_records(found) -> list[dict]:
+  """The `differences` of results.json: row, task, and per cent, low and high, None where undefined, and marked."""
+  return [{'row': row, 'task': task, 'marked': marked}
+          | {name: value if np.isfinite(value) else None for name, value in
+             zip(('percent', 'low', 'high'), values, strict=True)} for (row, task), (*values, marked) in found.items()]
 
 
 def records(results, seed=0, resamples=10000) -> list[dict]:

@@ -147,6 +147,20 @@ def fold_in(params, items, weights):
   return _solve(params.items, params.gram, items, weights, ridge, jnp.zeros((items.shape[0], params.items.shape[1])))
 
 
+def reasons(factors, items, history, most=2):
+  """The items of a history whose vectors point most the same way as that of each of `items [n]`, int `[n, most]`.
+
+  Args:
+    factors: float32 `[all items, d]`.
+    items: int `[n]`.
+    history: int `[length]`; fewer than `most` give as many columns.
+    most: reasons for each.
+  """
+  units = factors / np.maximum(np.linalg.norm(factors, axis=1, keepdims=True), 1e-12)
+  alike = units[items] @ units[history].T
+  return np.asarray(history)[np.argsort(-alike, axis=1, kind='stable')[:, :most]]
+
+
 def _transposed(by_user, items):
   """The users of each of `items`, a `Ragged` over items."""
   owner = np.repeat(np.arange(len(by_user), dtype=np.int32), by_user.lengths)

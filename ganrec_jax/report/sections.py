@@ -31,6 +31,9 @@ class Section:
     header, rows: a table, or nothing.
     plots: names of the plots that go with it.
     numeric: the columns of the table that hold numbers.
+    text: a paragraph under the heading.
+    level: 2 for a section, 3 for a part of the section before it.
+    folded: whether it is shown only when it is opened.
   """
   title: str
   lines: tuple = ()
@@ -38,12 +41,15 @@ class Section:
   rows: tuple = ()
   plots: tuple = ()
   numeric: tuple = ()
+  text: str = ''
+  level: int = 2
+  folded: bool = False
 
 
 def make(facts):
   """The `Section`s of `Facts`, in order."""
-  return (_glance(facts), _samples(facts), _source(facts), _activity(facts), _columns(facts), _texts(facts),
-          _split(facts), _cost(facts))
+  return (_glance(facts), _samples(facts), source(facts.info), activity(facts.by_user, facts.by_item),
+          _columns(facts), _texts(facts), _split(facts), _cost(facts))
 
 
 def _glance(facts):
@@ -70,9 +76,10 @@ def _samples(facts):
                  rows=tuple(cells(row) for row in facts.rows), numeric=(2,))
 
 
-def _source(facts):
+def source(info):
+  """What a dataset's notes `info` say of its reading, as a `Section`."""
   lines = []
-  for key, value in facts.info.items():
+  for key, value in info.items():
     if key not in ('name', 'simulated'):
       lines += _note(key, value)
   return Section('Read, dropped, merged and repaired', tuple(lines) or (('', 'nothing was dropped or changed'),))
@@ -100,14 +107,15 @@ def _shown(value):
   return plain(value, 200)
 
 
-def _activity(facts):
-  lines = []
-  for kind, found in (('user', facts.by_user), ('item', facts.by_item)):
+def activity(by_user, by_item):
+  """How interactions are spread over users and items, two `facts.Activity`, as a `Section`."""
+  lines, both = [], (('user', by_user), ('item', by_item))
+  for kind, found in both:
     lines.append((f'{kind}s', f'{found.least:,} to {found.most:,} interactions, {found.median:g} in the middle, '
                   f'{found.mean:.1f} on average; of the log the most active '
                   + ', '.join(f'{part:.0%} have {percent(share)}' for part, share in found.top.items())))
   classes = {kind: {least: (most, share, part) for least, most, share, part in found.classes}
-             for kind, found in (('user', facts.by_user), ('item', facts.by_item))}
+             for kind, found in both}
   rows = []
   for least in sorted({*classes['user'], *classes['item']}):
     most = (classes['user'].get(least) or classes['item'][least])[0]
@@ -156,9 +164,14 @@ def _split(facts):
            ('new', f'{number(split["cold_items"], "cold item")}, {number(split["cold_users"], "cold user")}'),
            ('users of a task', f'on validation and on test: {tasks}'),
            ('leak check', f'ok, {number(facts.training_pairs, "training pair")}, none held out'))
-  return Section('Split', lines, ('part', 'interactions', 'share', 'what for'),
-                 tuple((part, number(count), percent(count / log), _PARTS[part])
-                       for part, count in split['rows'].items()), numeric=(1, 2))
+  return parts(Section('Split', lines), split['rows'], log)
+
+
+def parts(section, rows, log):
+  """The `Section` with a table of the parts of a split: part -> interactions, of `log` in all."""
+  return dataclasses.replace(
+    section, header=('part', 'interactions', 'share', 'what for'), numeric=(1, 2),
+    rows=tuple((part, number(count), percent(count / log), _PARTS[part]) for part, count in rows.items()))
 
 
 def _cost(facts):

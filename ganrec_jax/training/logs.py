@@ -16,11 +16,43 @@ def ours(record):
   return 'orbax' not in record.pathname or record.levelno == std_logging.WARNING
 
 
+def read(path):
+  """The records of a file of JSON lines, a list; torn lines are left out, and no file has none."""
+  return [record for _, record in _lines(path) if record is not None]
+
+
+def _lines(path):
+  """(line, its record, None where it is torn) of each line of a file."""
+  if not os.path.exists(path):
+    return []
+  found = []
+  with open(path, encoding='utf-8') as file:
+    for line in file:
+      try:
+        found.append((line, json.loads(line)))
+      except json.JSONDecodeError:
+        found.append((line, None))
+  return found
+
+
+def _drop(path, stage, step):
+  """Drops torn lines and those of `stage` after `step` from a file; how many there were."""
+  lines = _lines(path)
+  kept = [line for line, record in lines
+          if record is not None and (record['stage'] != stage or record['step'] <= step)]
+  if len(kept) < len(lines):
+    with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
+      file.writelines(kept)
+    os.replace(f'{path}.tmp', path)
+  return len(lines) - len(kept)
+
+
 class Metrics:
   """Writes `metrics.jsonl` and TensorBoard event files below one work directory.
 
   Lines are `{"stage": ..., "step": ..., name: value, ...}`. A stage that goes on from step s first drops its own
-  lines after s, so that an interrupted run leaves the same lines as an uninterrupted one.
+  lines after s, so that an interrupted run leaves the same lines as an uninterrupted one; `restarts.jsonl` holds
+  where it went on: `{"stage": ..., "step": ...}`.
 
   Args:
     workdir: the work directory, or None to write nothing.
@@ -28,30 +60,24 @@ class Metrics:
 
   def __init__(self, workdir):
     self._path = workdir and os.path.join(workdir, 'metrics.jsonl')
+    self._restarts = workdir and os.path.join(workdir, 'restarts.jsonl')
     self._board = workdir and os.path.join(workdir, 'tensorboard')
     self._writers = {}
 
   def rewind(self, stage, step):
-    """Drops the lines of `stage` (all where `step` is 0) that lie after `step`, and a torn last line."""
-    if not self._path or not os.path.exists(self._path):
+    """Drops the lines of `stage` (all where `step` is 0) that lie after `step`, and a torn last line.
+
+    Where `step` is not 0, the stage goes on from there, and this restart is written down.
+    """
+    if not self._path:
       return
-    kept, dropped = [], 0
-    with open(self._path, encoding='utf-8') as file:
-      for line in file:
-        try:
-          record = json.loads(line)
-        except json.JSONDecodeError:
-          dropped += 1
-          continue
-        if record['stage'] == stage and record['step'] > step:
-          dropped += 1
-        else:
-          kept.append(line)
+    dropped = _drop(self._path, stage, step)
     if dropped:
       logging.info('%s: %d lines after step %d of %s are written anew', self._path, dropped, step, stage)
-      with open(self._path + '.tmp', 'w', encoding='utf-8') as file:
-        file.writelines(kept)
-      os.replace(self._path + '.tmp', self._path)
+    _drop(self._restarts, stage, step)
+    if step:
+      with open(self._restarts, 'a', encoding='utf-8') as file:
+        file.write(json.dumps({'stage': stage, 'step': int(step)}) + '\n')
 
   def write(self, stage, step, values):
     """Writes the finite or infinite numbers `values` (name to scalar) of `stage` at `step`."""

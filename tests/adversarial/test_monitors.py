@@ -68,6 +68,10 @@ def test_accuracies_match_loops(real, fake):
   real, fake = jnp.asarray(real, jnp.float32), jnp.asarray(fake, jnp.float32)
   np.testing.assert_allclose(monitors.ranked_accuracy(real, fake), ranked, atol=1e-6)
   np.testing.assert_allclose(monitors.accuracy(real, fake), plain, atol=1e-6)
+  x = jnp.arange(8.).reshape(4, 2)
+  found = monitors.compare(x, x, x, real, fake, k=1)
+  np.testing.assert_allclose((found['d_accuracy_real'] + found['d_accuracy_fake']) / 2, plain, atol=1e-6)
+  np.testing.assert_allclose(found['d_accuracy_real'], (np.array(real) > 0).mean(), atol=1e-6)
 
 
 def test_distinct_items_and_memorisation():

@@ -85,6 +85,8 @@ def test_training_approaches_a_mixture_and_the_supervised_term_alone_does_not():
   params, report = training.train(_mixture(), config, jax.random.key(0), _around())
   assert params is not None and report['status'] == 'converged'
   assert report['recall'] > .6
+  for found in report['realness'].values():
+    assert len(found) == 21 and found == sorted(found) and 0 <= found[0] <= found[-1] <= 1
   alone = steps.AdversarialConfig(batch=64, steps=300, chunk=100, patience=0, adversarial_weight=0.,
                                   penalty='none', supervised_weight=1., g_rate=2e-3, d_rate=2e-3, **shared)
   _, plain = training.train(_mixture(), alone, jax.random.key(0), _around())

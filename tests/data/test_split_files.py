@@ -112,6 +112,15 @@ def test_reads_columns_in_any_order_and_crlf(tmp_path):
   assert split.part.tolist() == [1, 3] and split.in_all.tolist() == [False, True]
 
 
+def test_columns_are_read_as_they_are_written(tmp_path):
+  path = tmp_path / 'split.csv.gz'
+  data = _dataset(Interactions(np.arange(3, dtype=np.int32), np.arange(3, dtype=np.int32), np.ones(3, np.float32)))
+  write_split(path, data, Split(np.array([1, 2, 4], np.int8), np.array([False, False, True])))
+  users, items, parts, in_all = split_files.read_columns(path)
+  assert users.tolist() == data.user_ids[:3].tolist() and items.tolist() == data.catalogue.ids[:3].tolist()
+  assert parts.tolist() == ['train', 'valid', 'cold_valid'] and in_all.tolist() == ['0', '0', '1']
+
+
 def test_refuses_a_damaged_or_missing_file(tmp_path):
   path = tmp_path / 'split.csv.gz'
   with pytest.raises(DataError, match='split.csv.gz: cannot be read'):

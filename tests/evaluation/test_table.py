@@ -156,3 +156,18 @@ def test_an_independent_scorer_finds_the_same_figures(tmp_path, source):
   told = subprocess.run([sys.executable, '-W', 'ignore', tool, tmp_path, '--tol', '1e-12'], capture_output=True,
                         text=True, check=False)
   assert (told.returncode, told.stdout.strip()) == (0, 'ok, 5 lists'), told.stderr
+
+
+def test_differences_are_those_of_the_table_and_fit_into_json():
+  results = some_results()
+  del results['same']['cold']
+  results['no_augmentation']['tail'] = {'ndcg@20': np.zeros(200)}
+  found = table.differences(list(results), TASKS, results, resamples=2000)
+  assert ('same', 'cold') not in found and not [row for row, _ in found if row == 'no_augmentation']
+  told = {(one['row'], one['task']): one for one in table.difference_records(found)}
+  json.dumps(list(told.values()), allow_nan=False)
+  assert told['better', 'tail']['percent'] is None and told['better', 'tail']['marked'] is True
+  one = told['better', 'warm']
+  assert (one['percent'], one['low'], one['high'], one['marked']) == found['better', 'warm']
+  plain = table.format_table(list(results), TASKS, results, resamples=2000)
+  assert table.format_table(list(results), TASKS, results, found=found) == plain

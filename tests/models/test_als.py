@@ -147,3 +147,9 @@ def test_a_cold_item_in_a_history_is_refused():
 def test_hyper_parameters_out_of_range_are_refused(name, value):
   with pytest.raises(ConfigError, match=f'{name} is {value}'):
     als.AlsConfig(**{name: value})
+
+
+def test_reasons_are_the_nearest_of_the_history_by_angle():
+  factors = np.array([[1, 0], [9, 1], [0, 1], [-1, 0], [.1, .1]], np.float32)
+  assert als.reasons(factors, np.array([0, 2]), np.array([4, 3, 1])).tolist() == [[1, 4], [4, 1]]
+  assert als.reasons(factors, np.array([0]), np.array([2])).tolist() == [[2]]

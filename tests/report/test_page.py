@@ -16,7 +16,7 @@ from . import worlds
 
 EVIL = '</td></style><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>&amp;"\'\u202e\x1b[2J'
 TAGS = {'html', 'head', 'meta', 'title', 'style', 'body', 'h1', 'h2', 'div', 'b', 'span', 'p', 'ul', 'li', 'dl', 'dt',
-        'dd', 'table', 'tr', 'th', 'td', 'figure', 'picture', 'source', 'img', 'figcaption', 'footer'}
+        'dd', 'table', 'tr', 'th', 'td', 'section', 'figure', 'picture', 'source', 'img', 'figcaption', 'footer'}
 
 
 class Reader(html.parser.HTMLParser):
@@ -64,7 +64,7 @@ def test_a_script_in_titles_ids_and_notes_is_only_words(evil):
   reader = Reader(text)
   assert reader.tags <= TAGS and not reader.open
   assert {name for name, _ in reader.attributes} <= {
-    'lang', 'charset', 'http-equiv', 'content', 'name', 'class', 'alt', 'data-label', 'media', 'srcset', 'src'}
+    'lang', 'charset', 'http-equiv', 'content', 'name', 'class', 'id', 'alt', 'data-label', 'media', 'srcset', 'src'}
   assert '<script>alert(1)</script>' in ''.join(reader.words)  # shown as it was written
   assert '\u202e' not in text and '\x1b' not in text
 
