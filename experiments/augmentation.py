@@ -48,10 +48,10 @@ TASKS = {'EASE': ('warm', 'tail', 'sparse'), 'CEASE': ('warm', 'cold', 'tail', '
          'ours': ('warm', 'cold', 'tail', 'sparse')}
 
 
-def generated(one, seed):
-  """source -> `Ragged` over generated users, values are items of the catalogue; and the seconds of training."""
-  warm, some, config, start = one.prepared.warm, people(one.prepared, seed), ProfileConfig(), time.perf_counter()
-  number, learned = SIZE * len(some.everybody), learn(some, config, seed)
+def generated(one, seed, size, config):
+  """source -> `Ragged` over `size` generated users for each real one, values are items; and the seconds of training."""
+  warm, some, start = one.prepared.warm, people(one.prepared, seed), time.perf_counter()
+  number, learned = size * len(some.everybody), learn(some, config, seed)
   found = {'bootstrap': controls.bootstrap(some.everybody, some.columns, number, seed)}
   for source in SOURCES[1:]:
     share = config.adversarial_share * (source == 'critic')
@@ -140,7 +140,7 @@ def run(name, draws, load, workdir):
     for draw in range(draws):
       one = load(draw)
       hashes.append(one.prepared.sha256())
-      make = functools.cache(lambda one=one, draw=draw: generated(one, draw))
+      make = functools.cache(lambda one=one, draw=draw: generated(one, draw, SIZE, ProfileConfig()))
       for recommender in TASKS:
         before = None
         for source in (None, *SOURCES):

@@ -28,8 +28,8 @@ TASKS = ('warm', 'cold', 'all', 'never', 'tail', 'sparse')
 # Written into every key: raise it where what is measured changes.
 VERSION = 1
 # A peer is done again where its own module changes, or one of these that it imports.
-_SOURCES = ('experiments.peers', 'ganrec_jax.adversarial', 'ganrec_jax.models', 'ganrec_jax.stages.tune',
-            'ganrec_jax.training')
+_SOURCES = ('experiments.court', 'experiments.peers', 'ganrec_jax.adversarial', 'ganrec_jax.models',
+            'ganrec_jax.profiles', 'ganrec_jax.stages.tune', 'ganrec_jax.training')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +70,12 @@ def points(peer, number):
 
 def revision(peer):
   """The hash of the source of a peer's fit and of what it is made of, see `_SOURCES`, as far as modules import it."""
-  return _revision(peer.fit.__module__)
+  return revision_of(peer.fit.__module__)
 
 
 @functools.cache  # so that a file which changes while the benchmark runs does not change the keys
-def _revision(name):
+def revision_of(name):
+  """The hash of the source of a module, by its name, and of what it is made of."""
   found, waiting = {}, [name]
   while waiting:
     one = waiting.pop()
