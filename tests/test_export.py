@@ -15,10 +15,11 @@ import pyarrow.parquet
 import pytest
 import safetensors.numpy
 
-from ganrec_jax import artifacts, exporting, recommend
+from ganrec_jax import artifacts, exporting
 from ganrec_jax.errors import UserError
 from ganrec_jax.models import closed_form
 from ganrec_jax.models.low_rank import LowRankItemItem
+from ganrec_jax.serving import scoring
 from ganrec_jax.stages import finished
 from ganrec_jax.stages.recommend import judge_of
 
@@ -75,7 +76,20 @@ def base(workdir):
   return finished.load(workdir)[-1]
 
 
-def test_a_stranger_gets_the_answers_of_recommend(made):
+def served(base, items, k, gamma):
+  """The best `k` places beyond a history, int `[k]`, and their scores, as the server gives them."""
+  popular, weights = np.asarray(base.popular), np.ones(len(items), np.float32)
+  popularity = popular / popular[np.asarray(base.warm)].std()
+  if len(items):
+    scores = scoring.score(base, popularity, [scoring.Profile(items, weights, None, gamma)])[0].scores.copy()
+  else:  # the server refuses an empty history
+    scores = np.array(closed_form.score_history(base, items[None], weights[None]))[0]
+  scores[items] = -np.inf
+  places = np.argsort(-scores, kind='stable')[:min(k, len(scores) - len(items))]
+  return places, scores[places]
+
+
+def test_a_stranger_gets_the_answers_of_the_server(made):
   workdir, out = made
   _, prepared, _, _, base = finished.load(workdir)
   assert isinstance(base.item_item, LowRankItemItem) == (base.config.dense_items == 10)
@@ -87,7 +101,7 @@ def test_a_stranger_gets_the_answers_of_recommend(made):
   assert done.returncode == 0, done.stderr
   answers = json.loads(done.stdout)
   for (items, k, gamma), answer in zip(questions, answers, strict=True):
-    places, scores, _ = recommend.for_history(base, items, np.ones(len(items), np.float32), k, gamma)
+    places, scores = served(base, items.astype(np.int32), k, gamma)
     assert [one for one, _, _ in answer] == ids[places].tolist()
     assert [title for _, title, _ in answer] == prepared.dataset.catalogue.titles[places].tolist()
     np.testing.assert_allclose([score for _, _, score in answer], scores, atol=1e-5, rtol=1e-5)
