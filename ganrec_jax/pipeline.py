@@ -16,7 +16,7 @@ from absl import logging
 from ganrec_jax import __version__, artifacts
 from ganrec_jax.adversarial import expand
 from ganrec_jax.data import split_files, splits
-from ganrec_jax.errors import ConfigError
+from ganrec_jax.errors import ConfigError, UserError
 from ganrec_jax.evaluation import strata, table
 from ganrec_jax.report import index
 from ganrec_jax.stages import adversary, encode, profiles, recommend, tune, workspace
@@ -151,8 +151,9 @@ def _make_page(path, prepared, made=None):
   """Writes the report; one that cannot be made costs nobody his results, whatever the reason."""
   try:
     print(f'{index.write(path, prepared, made)}: the same and more as a page')
-  except Exception as error:  # noqa: BLE001
-    index.write_failure(path, error)
+  except Exception as error:
+    with contextlib.suppress(UserError):  # where the disk is full, there is no place for this either
+      index.write_failure(path, error)
     print(f'error: {index.place_of(path)} could not be made ({type(error).__name__}: {error}); the results are '
           f'complete, python -m ganrec_jax.report --workdir={path} tries again', file=sys.stderr)
 

@@ -147,9 +147,12 @@ def render(names, paths, found, values, differences):
     if rows:
       figures[task] = outcome.claim(rows), f'{task} ({outcome.TASKS[task]}): {verdict(differences, task)}.'
     sections.append(_task(task, names, values, differences, (task,) if rows else ()))
-  simulated = [page.notice('SIMULATED DATA: no figure is about real people.', False)] if found[0]['simulated'] else []
+  notices = [page.notice('SIMULATED DATA: no figure is about real people.', False)] if found[0]['simulated'] else []
+  sure = [f'{task}: {verdict(differences, task)}' for task in _tasks(values)
+          if any(one['marked'] for (_, where, _), one in differences.items() if where == task)]
+  notices.append(page.notice(f'Beyond chance: {". ".join(sure) or "nothing differs, in any task"}.', True))
   return page.document(
-    f'{" and ".join(plain(name) for name in names)} side by side', (), simulated, sections,
+    f'{" and ".join(plain(name) for name in names)} side by side', (), notices, sections,
     {name: plot for name, (plot, _) in figures.items()}, {name: caption for name, (_, caption) in figures.items()},
     'Computed from the exported lists and split.csv.gz of the runs.', contents=True)
 

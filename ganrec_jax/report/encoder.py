@@ -152,7 +152,7 @@ def _draw(axes, found):
     if rows.any():
       drawn = axes.scatter(*points[rows].T, s=7 if other else 11, marker='.' if other else MARKERS[k],
                            color=LIGHT['soft' if other else HUES[k]], alpha=.85, linewidths=0,
-                           label=plain(names[k], 16))
+                           label=marks.letters(names[k], 16))
       drawn.set_gid(f'kind-{k}')
   # Units of a component say nothing.
   axes.tick_params(labelbottom=False, labelleft=False, length=0)

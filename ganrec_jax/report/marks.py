@@ -1,11 +1,13 @@
 """What the plots of a run share: how a row of the table looks, labels that do not overlap, curves over steps."""
 
 import dataclasses
+import unicodedata
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 
 from ganrec_jax.report.plots import LIGHT
+from ganrec_jax.report.telling import plain
 
 # Row -> colour, marker and line style; any other row looks like the controls.
 _ROWS = {'popularity': ('soft', 's', ':'), 'never_cold': ('soft', 'P', ':'), 'no_augmentation': ('ink', 'o', '-'),
@@ -22,6 +24,11 @@ def looks(row):
   """Colour, marker and line style of a row of the table."""
   colour, marker, line = _ROWS.get(row, _CONTROL)
   return {'color': LIGHT[colour], 'marker': marker, 'linestyle': line}
+
+
+def letters(text, length=None):
+  """A text of the data for a plot, cut to `length`: its dollar signs begin no formula."""
+  return plain(text, length).replace('$', r'\$')
 
 
 def apart(places, gap, low=0., high=1.):
@@ -71,7 +78,7 @@ def label_points(axes, x, y, names, most=None):
   for (px, py), name in zip(points, names, strict=False):
     if most is not None and len(taken) >= most:
       break
-    width = _LETTER * len(name)
+    width = _LETTER * sum(1 + (unicodedata.east_asian_width(letter) in 'WF') for letter in name)
     spots = [(px + dx - (width if dx < 0 else width / 2 if not dx else 0), py + dy - _LINE / 2)
              for dy in (0, 9, -9, 16, -16, 24, -24) for dx in (6, -6, 0) if dx or dy]
     for x0, y0 in spots:
@@ -81,20 +88,12 @@ def label_points(axes, x, y, names, most=None):
       inside = (points[:, 0] > x0) & (points[:, 0] < x1) & (points[:, 1] > y0) & (points[:, 1] < y1)
       if free and inside.sum() <= len(points) // 400:
         taken.append((x0, x1, y0, y1))
-        inverse = axes.transData.inverted()
-        at = inverse.transform((x0 / scale, y0 / scale))
-        outlined(axes, *at, name)
+        at = axes.transData.inverted().transform((x0 / scale, y0 / scale))
+        axes.text(*at, letters(name), fontsize=_SMALL, va='bottom', zorder=9)
         break
     else:
       homeless.append(name)
   return homeless
-
-
-def outlined(axes, x, y, text):
-  """A small label with an outline in the colour of the page, so that it can be read above points."""
-  from matplotlib import patheffects
-  axes.text(x, y, text, fontsize=_SMALL, va='bottom', zorder=9, color=LIGHT['ink'],
-            path_effects=[patheffects.withStroke(linewidth=2.5, foreground=LIGHT['paper'])])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ def make(run):
       "Holm's correction; hollow: it may be chance.")))
   if more:
     found.append(Section('Where it is good', plots=more, level=3))
-  return (*found, _beyond(run), _everything(run)), figures
+  return (*found, *_beyond(run), _everything(run)), figures
 
 
 def short(value):
@@ -113,7 +113,7 @@ def draw_claim(axes, rows):
     axes.errorbar(one['percent'], height, xerr=[[one['percent'] - one['low']], [one['high'] - one['percent']]],
                   marker=look['marker'], color=look['color'], markersize=6, capsize=3, linestyle='',
                   markerfacecolor=look['color'] if one['marked'] else 'none')
-  axes.set_yticks(range(len(rows)), [row for row, _ in reversed(rows)], fontsize=10)
+  axes.set_yticks(range(len(rows)), [marks.letters(row, 24) for row, _ in reversed(rows)], fontsize=10)
   axes.set_ylim(-.6, len(rows) - .4)
   # Differences of a hair's breadth are not to look large.
   far = max(1., *(abs(one[end]) for _, one in rows for end in ('low', 'high')))
@@ -225,10 +225,11 @@ def _beyond(run):
 
   def cell(row, metric):
     return short(run.figures[row, task, metric]['value']) if (row, task, metric) in run.figures else '-'
-  return Section(f'Beyond accuracy, in the task {task}', level=3, header=('row', *(_BEYOND[one] for one in metrics)),
-                 numeric=tuple(range(1, len(metrics) + 1)), rows=tuple(
-                   (row, *(cell(row, metric) for metric in metrics)) for row in run.rows
-                   if any((row, task, metric) in run.figures for metric in metrics)))
+  if metrics:
+    yield Section(f'Beyond accuracy, in the task {task}', level=3, header=('row', *(_BEYOND[one] for one in metrics)),
+                  numeric=tuple(range(1, len(metrics) + 1)), rows=tuple(
+                    (row, *(cell(row, metric) for metric in metrics)) for row in run.rows
+                    if any((row, task, metric) in run.figures for metric in metrics)))
 
 
 def _everything(run):

@@ -59,6 +59,8 @@ th:first-child, td:first-child { position: sticky; left: 0; background: var(--pa
 figure { margin: 1rem 0; }
 figure.whole { max-width: 38rem; }
 .pair { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 0 1.5rem; }
+svg text { font-family: system-ui, sans-serif !important; paint-order: stroke; stroke: var(--paper);
+  stroke-width: 2.5px; }
 img, svg { width: 100%; height: auto; display: block; }
 figcaption, footer { color: var(--soft); font-size: .875rem; }
 @media (max-width: 34rem) { dl { grid-template-columns: 1fr; gap: 0; } dd { margin-bottom: .5rem; }

@@ -1,6 +1,7 @@
 """The plots of a report as SVG, drawn once and coloured for a light and for a dark page."""
 
 import io
+import warnings
 from xml.etree import ElementTree
 
 import numpy as np
@@ -10,9 +11,9 @@ from ganrec_jax.report.telling import day, moment
 
 # Colours of the light page and of the dark one: ink, grid, what is less important, and six hues that differ in
 # lightness too, after Okabe and Ito (2008); two things that differ in hue differ in marker or line style as well.
-LIGHT = {'ink': '#3b3f46', 'grid': '#d9dce1', 'soft': '#858c97', 'paper': '#fffffe', 'first': '#1f6fb2',
+LIGHT = {'ink': '#3b3f46', 'grid': '#d9dce1', 'soft': '#858c97', 'first': '#1f6fb2',
          'second': '#d9731a', 'third': '#12876a', 'fourth': '#ad4a92', 'fifth': '#b38a00', 'sixth': '#4fa3d6'}
-DARK = {'ink': '#c9ced6', 'grid': '#3a3f47', 'soft': '#8b93a0', 'paper': '#16181c', 'first': '#6db3f2',
+DARK = {'ink': '#c9ced6', 'grid': '#3a3f47', 'soft': '#8b93a0', 'first': '#6db3f2',
         'second': '#f0a35e', 'third': '#4ec9a4', 'fourth': '#e592cf', 'fifth': '#e3cb58', 'sixth': '#bfe0fb'}
 HUES = ('first', 'second', 'third', 'fourth', 'fifth', 'sixth')
 MARKERS = ('o', '^', 's', 'D', 'v', 'P')
@@ -53,7 +54,8 @@ def inline(make, found, grid, titles, label, size=_SIZE, place=_PLACE):
     titles: id of a group of points (`set_gid`) -> the title of each point, in their order.
     label: what the plot shows, for those who do not see it.
   """
-  root = ElementTree.fromstring(_drawn(make, found, grid, size, place))
+  # Letters stay letters: the reader's browser knows more of them than the font of the plots.
+  root = ElementTree.fromstring(_drawn(make, found, grid, size, place, 'none'))
   for metadata in root.findall(f'{_SVG}metadata'):
     root.remove(metadata)
   for style in root.findall(f'{_SVG}defs'):
@@ -71,12 +73,12 @@ def inline(make, found, grid, titles, label, size=_SIZE, place=_PLACE):
   return text
 
 
-def _drawn(make, found, grid, size, place):
+def _drawn(make, found, grid, size, place, letters='path'):
   import matplotlib  # takes a second
   from matplotlib.figure import Figure
   inks = ('axes.edgecolor', 'axes.labelcolor', 'text.color', 'xtick.color', 'ytick.color')
   settings = dict.fromkeys(inks, LIGHT['ink']) | {
-    'svg.hashsalt': 'report', 'svg.fonttype': 'path', 'font.size': 11, 'axes.spines.top': False,
+    'svg.hashsalt': 'report', 'svg.fonttype': letters, 'font.size': 11, 'axes.spines.top': False,
     'axes.spines.right': False, 'axes.formatter.limits': (-4, 6), 'axes.axisbelow': True, 'legend.frameon': False,
     'grid.color': LIGHT['grid']}
   with matplotlib.rc_context(settings):
@@ -85,7 +87,9 @@ def _drawn(make, found, grid, size, place):
     make(axes, found)
     axes.grid(True, which='major', axis=grid)
     written = io.StringIO()
-    figure.savefig(written, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
+    with warnings.catch_warnings():
+      warnings.filterwarnings('ignore', 'Glyph .* missing from font')
+      figure.savefig(written, format='svg', transparent=True, metadata={'Date': None, 'Creator': None})
   return written.getvalue()
 
 

@@ -10,7 +10,7 @@ _KNOBS = {
   'power': "how far the item-item model's columns are normalised; opens the tail",
   'warm_blend': 'weight of the item-item model for known items', 'cold_blend': 'the same for new items',
   'activity': "how the item-item model's weight grows with the length of a history",
-  'popularity': 'weight of a known item’s popularity', 'cold_popularity': 'the same for new items, as texts predict it'}
+  'popularity': "weight of a known item's popularity", 'cold_popularity': 'the same for new items, as texts predict it'}
 _TASKS = {'warm': ('first', '-'), 'cold': ('second', '--'), 'tail': ('third', '-.'), 'sparse': ('fourth', ':'),
           'cold_user': ('fifth', (0, (5, 1, 1, 1)))}
 

@@ -112,6 +112,8 @@ def read(path, prepared=None, generated=None):
   """
   results, config = finished(path)
   if prepared is None:
+    if config['config']['data']['source'] == 'given':
+      raise UserError(f'{path}: its data were given from Python and are not kept; its report is made by pipeline.run')
     prepared = prepare(ConfigDict(config['config']))
     if (prepared.dataset.sha256(), prepared.split.sha256()) != (results['data_sha256'], results['split_sha256']):
       raise UserError(f'{path}: the data or the split that its config names are no longer those of the run; run it '

@@ -18,6 +18,7 @@ from ganrec_jax.training.logs import Metrics
 from . import runs, worlds
 from .test_page import EVIL, TAGS, Reader
 
+FORMULA = '$x_^{ 夜 $'  # what a plot would take for a broken formula, and letters that its font does not have
 SECTIONS = ('The data', 'The encoder', 'The duel', 'The generated interactions', 'The recommender', 'The results',
             'Three users', 'Reproduce')
 PARTS = ('Users and items by activity', 'Split', 'Read, dropped, merged and repaired', 'How it learned',
@@ -140,8 +141,9 @@ def test_restarts_are_marked(copy):
 def test_a_script_in_titles_phrases_ids_and_reasons_is_only_words(tmp_path):
   data = worlds.small().dataset
   users, ids = (np.array([f'{EVIL}{k}' for k in range(n)]) for n in (data.users, data.items))
-  catalogue = dataclasses.replace(data.catalogue, ids=ids, titles=np.full(data.items, EVIL), texts=ids,
-                                  phrases=((EVIL,), ()) * (data.items // 2) + ((),) * (data.items % 2))
+  titles = np.array([EVIL, FORMULA] * data.items)[:data.items]
+  catalogue = dataclasses.replace(data.catalogue, ids=ids, titles=titles, texts=ids,
+                                  phrases=(((EVIL,), (FORMULA,), ()) * data.items)[:data.items])
   prepared = worlds.split_of(dataclasses.replace(
     data, catalogue=catalogue, user_ids=users, info={**data.info, 'name': EVIL, EVIL: EVIL, 'verb': EVIL}))
   report = runs._report(runs._generated(prepared, np.random.default_rng(0)), 'gan') | {
@@ -152,7 +154,7 @@ def test_a_script_in_titles_phrases_ids_and_reasons_is_only_words(tmp_path):
   reader = Reader(text)
   assert reader.tags <= TAGS | DRAWING and not reader.open and '\u202e' not in text and '\x1b' not in text
   assert not [name for name, _ in reader.attributes if name.startswith('on')]
-  assert '<script>alert(1)</script>' in ''.join(reader.words)
+  assert '<script>alert(1)</script>' in ''.join(reader.words) and FORMULA in reader.words
 
 
 def test_missing_parts_are_said_in_a_sentence(tmp_path):
