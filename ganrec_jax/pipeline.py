@@ -18,7 +18,7 @@ from ganrec_jax.adversarial import expand
 from ganrec_jax.data import split_files, splits
 from ganrec_jax.errors import ConfigError, UserError
 from ganrec_jax.evaluation import strata, table
-from ganrec_jax.report import index
+from ganrec_jax.report import index, telling
 from ganrec_jax.stages import adversary, encode, profiles, recommend, tune, workspace
 from ganrec_jax.stages.evaluate import Evaluation, show_people
 from ganrec_jax.stages.prepare import prepare
@@ -154,8 +154,8 @@ def _make_page(path, prepared, made=None):
   except Exception as error:
     with contextlib.suppress(UserError):  # where the disk is full, there is no place for this either
       index.write_failure(path, error)
-    print(f'error: {index.place_of(path)} could not be made ({type(error).__name__}: {error}); the results are '
-          f'complete, python -m ganrec_jax.report --workdir={path} tries again', file=sys.stderr)
+    print(f'error: {index.place_of(path)} could not be made ({type(error).__name__}: {telling.plain(error)}); the '
+          f'results are complete, python -m ganrec_jax.report --workdir={path} tries again', file=sys.stderr)
 
 
 def versions():

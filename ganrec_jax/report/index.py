@@ -101,11 +101,11 @@ def _notices(finished):
     yield page.notice(_SIMULATED, False)
   report = finished.results['generated'].get('gan', {})
   if finished.differences:
-    sure = [f'{task} {finished.differences["gan", task]["percent"]:+.1f}%' for task in finished.tasks
-            if finished.differences.get(('gan', task), {}).get('marked')
-            and finished.differences['gan', task]['percent'] is not None]
-    yield page.notice(f'What the GAN changed against {BASE}: ' + (', '.join(sure) + '; nothing else beyond chance.'
-                      if sure else 'nothing beyond chance, in any task.'), True)
+    found = {task: finished.differences.get(('gan', task), {'marked': False}) for task in finished.tasks}
+    sure = {task: one['percent'] for task, one in found.items() if one['marked'] and one['percent'] is not None}
+    told = ', '.join(f'{task} {percent:+.1f}%' for task, percent in sure.items())
+    yield page.notice(f'What the GAN changed against {BASE}: ' + (f'{told}; nothing else beyond chance.' if sure else
+                      'nothing beyond chance, in any task.'), min(sure.values(), default=0) >= 0)
   if report.get('status') in ('collapsed', 'diverged'):
     yield page.notice(f'The GAN {report["status"]}: {report["reason"]}.', False)
 

@@ -106,10 +106,13 @@ def claim(rows):
 
 
 def draw_claim(axes, rows):
-  """Draws differences in per cent with their intervals: (row, record) each, the first on top."""
+  """Draws differences in per cent with their intervals: (row, record) each, the first on top.
+
+  A row may be followed by a comma and the name of a run.
+  """
   axes.axvline(0, color=LIGHT['ink'], linewidth=1, linestyle='--')
   for height, (row, one) in enumerate(reversed(rows)):
-    look = marks.looks(row)
+    look = marks.looks(row.partition(',')[0])
     axes.errorbar(one['percent'], height, xerr=[[one['percent'] - one['low']], [one['high'] - one['percent']]],
                   marker=look['marker'], color=look['color'], markersize=6, capsize=3, linestyle='',
                   markerfacecolor=look['color'] if one['marked'] else 'none')
