@@ -18,11 +18,9 @@ _LINES = ('popularity', BASE, 'generator_only', 'gan', 'oracle')  # rows that pl
 
 def make(run):
   """The section and its plots, see `index.render`."""
-  figures = {'tasks': (
-    plots.both(_draw_tasks, run, 'x', size=(5.2, .5 + .62 * len(run.tasks)),
-               place=(.16, .62 / (.5 + .62 * len(run.tasks)), .81, 1 - 1.1 / (.5 + .62 * len(run.tasks)))),
-    'NDCG@20 of each task with 95% intervals over users.')}
-  figures |= _claims(run)
+  height = .5 + .62 * len(run.tasks)
+  figures = {'tasks': (plots.both(_draw_tasks, run, 'x', (5.2, height), (.16, .62 / height, .81, 1 - 1.1 / height)),
+                       'NDCG@20 of each task with 95% intervals over users.')} | _claims(run)
   figures |= {name: plot for name, plot in (
     ('frontier', _frontier(run)), ('by item', _strata(run, 'item')), ('by user', _strata(run, 'user'))) if plot}
   claims = tuple(name for name in figures if name.startswith('claim'))
@@ -102,7 +100,7 @@ def _claims(run):
 def claim(rows):
   """The plot of differences, see `draw_claim`."""
   height = .85 + .3 * len(rows)
-  return plots.both(draw_claim, rows, 'x', size=(5.2, height), place=(.3, .62 / height, .66, 1 - .7 / height))
+  return plots.both(draw_claim, rows, 'x', (5.2, height), (.3, .62 / height, .66, 1 - .7 / height))
 
 
 def draw_claim(axes, rows):
