@@ -49,7 +49,9 @@ setup(
     extras_require={
         'beam': ['apache-beam>=2.70,<3'],  # prepares logs on many machines
         'benchmark': ['implicit', 'pandas', 'scikit-learn', 'scipy'],
+        'index': ['faiss-cpu>=1.13'],  # approximate search in an export of a very large catalogue
         'postgres': ['psycopg[binary]>=3.1,<4'],
-        'test': ['httpx', 'hypothesis', 'psycopg[binary]>=3.1,<4', 'pytest', 'scikit-learn', 'scipy'],
+        'test': ['faiss-cpu>=1.13', 'httpx', 'hypothesis', 'psycopg[binary]>=3.1,<4', 'pytest', 'scikit-learn',
+                 'scipy'],
     },
 )

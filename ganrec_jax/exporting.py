@@ -18,11 +18,11 @@ import safetensors.numpy
 from jax import export
 
 import ganrec_jax
-from ganrec_jax import artifacts, pipeline
+from ganrec_jax import artifacts, indexing, pipeline
 from ganrec_jax.errors import UserError
 from ganrec_jax.evaluation import ranking
 from ganrec_jax.evaluation.tasks import MAIN
-from ganrec_jax.models import adventure, closed_form
+from ganrec_jax.models import adventure, closed_form, low_rank
 from ganrec_jax.stages import finished, recommend
 from ganrec_jax.stages.encode import sha256
 
@@ -35,6 +35,10 @@ _OF_USERS = ('factors.users', 'offsets', 'items', 'weights')
 _BY_ITEM = ('factors.items', 'item_item', 'item_item.factors', 'item_item.text.known', 'item_item.text.new')
 _STEP = '.step'
 _FILES = ('scores.jax_export', 'parameters.safetensors', 'items.parquet', 'answer.py', 'manifest.json')
+_OF_INDEX = ('items.faiss', 'index.safetensors', 'propose.jax_export', 'rank.jax_export', 'answer_index.py')
+# Histories that fit the index, and as many by which it is measured.
+_SAMPLE = 512
+_HISTORIES_A_BATCH = 8
 _SCORE = (
   'S / sd(S) + n^activity b_j E_j / sd(E) + n^-.5 c_j popular_j for item j. S is the product of item factors with the '
   'factors that a ridge regression gives the history; E the sum over the history of weight x item_item[i, j], over the '
@@ -46,41 +50,57 @@ _UNIT = (
   'one history, and are neither probabilities nor of one scale for different histories')
 
 
-def run(workdir, out, int8=False):
+def run(workdir, out, int8=False, index=False):
   """Writes the export of a finished run into the folder `out`; returns in words what is in it.
 
   Args:
     workdir: of a finished run.
     out: the folder, new or empty; one that holds this very export already is left as it is.
     int8: whether item vectors and matrices are kept as bytes.
+    index: whether an approximate index of the items goes with it.
 
   Raises:
-    UserError: for a work directory without a finished run, a folder with other content, or one that cannot be written.
+    UserError: for a work directory without a finished run, a folder with other content or one that cannot be written,
+      or an index of a catalogue that is scored as a matrix or without its library.
   """
   _look(out)
+  faiss = _faiss() if index else None
   space, prepared, _, _, base = finished.load(workdir)
+  if index and not isinstance(base.item_item, low_rank.LowRankItemItem):
+    raise UserError(f'--index is for catalogues of more than config.base.dense_items items, {base.config.dense_items} '
+                    f'here; this one has {len(base.popular)}, all of which are scored at once')
   pipeline.use_compilation_cache(space.config)
   exact = parameters_of(base)
   told = {'format': FORMAT, 'package': 'ganrec_jax', 'package_version': ganrec_jax.__version__,
           'config_sha256': artifacts.digest(space.config.to_dict()), 'data_sha256': prepared.dataset.sha256(),
           'split_sha256': prepared.split.sha256(), 'data': prepared.dataset.info['name'],
           'simulated': prepared.dataset.info['simulated'], 'parameters_sha256': artifacts.digest(
-            {name: sha256(array) for name, array in exact.items()}), 'quantised': 'int8' if int8 else 'none'}
+            {name: sha256(array) for name, array in exact.items()}), 'quantised': 'int8' if int8 else 'none',
+          'indexed': index}
   if _is_there(out, told):
     return f'{out}: holds this export already; nothing was written'
   scores = score_function(base)
   parameters = quantise(exact) if int8 else exact
   if int8:
     told['int8'] = loss(recommend.judge_of(space, prepared), base, scores, exact, dequantised(parameters))
-  program = lower(scores, parameters)
+  programs = {'scores': lower(scores, parameters, 'items', 'weights', 'adventure')}
+  writers = {'parameters.safetensors': lambda file: _save(parameters, file),
+             'items.parquet': lambda file: pyarrow.parquet.write_table(_table(prepared), file),
+             'answer.py': _copy_of('answer.py')}
+  if index:
+    told['index'], more, extra = _index(faiss, base, scores, parameters, space.config.seed)
+    programs |= {'propose': lower(indexing.propose, parameters | extra, 'items', 'weights'),
+                 'rank': lower(indexing.rank, parameters | extra, 'items', 'weights', 'candidates')}
+    writers |= more
   told |= {
-    'git_revision': pipeline.revision(), 'jax_version': jax.__version__, 'platforms': list(program.platforms),
-    'calling_convention': program.calling_convention_version, 'model': _model(space.config),
-    'function': {'inputs': [str(one) for one in program.in_avals[len(parameters):]],
-                 'names': ['items', 'weights (0 is padding)', 'adventure'], 'output': str(program.out_avals[0])},
+    'git_revision': pipeline.revision(), 'jax_version': jax.__version__, 'platforms': list(PLATFORMS),
+    'calling_convention': programs['scores'].calling_convention_version, 'model': _model(space.config),
+    'functions': {name: _signature(program) for name, program in programs.items()},
     'items': prepared.dataset.items, 'warm_items': len(prepared.warm), 'score': _SCORE, 'scale': _UNIT,
     'parameters': {name: {'shape': list(array.shape), 'dtype': str(array.dtype)} for name, array in parameters.items()}}
-  sizes = _write(out, program, parameters, prepared, told)
+  writers |= {f'{name}.jax_export': lambda file, program=program: file.write(program.serialize())
+              for name, program in programs.items()}
+  sizes = _write(out, writers, told)
   return '\n'.join(_words(out, told, sizes))
 
 
@@ -161,27 +181,75 @@ def loss(judge, base, scores, exact, approximate):
     ndcg = [float(ranking.metrics_per_user(one, task.targets)['ndcg@20'].mean()) for one in lists]
     found[name] = {'ndcg@20': ndcg[0], 'ndcg@20_exact': ndcg[1],
                    'equal_lists': float((lists[0] == lists[1]).all(1).mean()),
-                   'same_items': shared(lists[0], lists[1])}
+                   'same_items': indexing.shared(*lists)}
   return found
 
 
-def shared(lists, exact):
-  """The share of the entries of `exact` that are in the same row of `lists`, both int `[n, k]`, -1 for none."""
-  rows = np.arange(len(exact), dtype=np.int64)[:, None] * (1 + max(lists.max(initial=0), exact.max(initial=0)))
-  return float(np.isin((rows + exact)[exact >= 0], (rows + lists)[lists >= 0]).mean())
+def lower(function, parameters, *names):
+  """The `jax.export.Exported` of `function(parameters, *inputs)` for all `PLATFORMS`, with symbolic sizes.
 
-
-def lower(scores, parameters):
-  """The `jax.export.Exported` of a score function for all `PLATFORMS`, with symbolic batch and length."""
-  batch, length = export.symbolic_shape('batch, length')
+  Args:
+    function: pure.
+    parameters: name -> array.
+    names: of its inputs: items, weights, adventure or candidates.
+  """
+  batch, length, candidates = export.symbolic_shape('batch, length, candidates')
+  known = {'items': ((batch, length), np.int32), 'weights': ((batch, length), np.float32),
+           'adventure': ((), np.float32), 'candidates': ((batch, candidates), np.int32)}
   forms = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in parameters.items()}
-  histories = [jax.ShapeDtypeStruct((batch, length), kind) for kind in (np.int32, np.float32)]
-  return export.export(jax.jit(scores), platforms=PLATFORMS)(forms, *histories, jax.ShapeDtypeStruct((), np.float32))
+  return export.export(jax.jit(function), platforms=PLATFORMS)(
+    forms, *(jax.ShapeDtypeStruct(*known[name]) for name in names))
 
 
 def seal(manifest):
   """The manifest with the SHA-256 of all that is in it."""
   return manifest | {'sha256': hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()}
+
+
+def _signature(program):
+  """The inputs of a program, without its first, the parameters, and its output, in words."""
+  (_, *inputs), _ = program.in_tree.unflatten(program.in_avals)
+  return {'inputs': [str(one) for one in inputs], 'output': str(program.out_avals[0])}
+
+
+def _index(faiss, base, scores, parameters, seed):
+  """The approximate index of a low-rank model: what the manifest tells, writers of its files, and its parameters."""
+  users = np.flatnonzero(np.diff(np.asarray(base.offsets)))
+  users = np.random.default_rng(seed).permutation(users)[:2 * _SAMPLE]
+  users = np.resize(users, -(-len(users) // (2 * _HISTORIES_A_BATCH)) * 2 * _HISTORIES_A_BATCH)
+  histories = [jax.device_get(closed_form.history(base, some)) for some in users.reshape(-1, _HISTORIES_A_BATCH)]
+  fitting, measuring = histories[::2], histories[1::2]
+  parameters = jax.device_put(parameters)
+  extra, directions = indexing.parameters_for(parameters, fitting)
+  index = indexing.build(faiss, parameters, directions, seed)
+  exact = indexing.exact_lists(scores, parameters, measuring)
+  found = indexing.tune(index, parameters | extra, measuring, exact)
+  told = {'recall@20': found, 'histories': len(exact), 'width': index.d, 'lists': index.nlist,
+          'searched': index.nprobe, 'candidates': min(indexing.CANDIDATES, index.ntotal),
+          'faiss_version': faiss.__version__,
+          'how': 'beyond the history a score is the inner product of what `propose` and the index keep in part; the '
+                 'index proposes candidates, and `rank` gives their exact scores, without adventure'}
+  writers = {'items.faiss': lambda file: file.write(faiss.serialize_index(index)),
+             'index.safetensors': lambda file: _save(extra, file), 'answer_index.py': _copy_of('answer_index.py')}
+  return told, writers, extra
+
+
+def _faiss():
+  try:
+    import faiss
+  except ImportError as error:
+    raise UserError("--index needs faiss-cpu, which is not installed: pip install 'ganrec_jax[index]'") from error
+  return faiss
+
+
+def _table(prepared):
+  catalogue = prepared.dataset.catalogue
+  return pa.table({'id': catalogue.ids, 'title': catalogue.titles, 'text': catalogue.texts,
+                   'warm': np.isin(np.arange(len(catalogue)), prepared.warm)})
+
+
+def _copy_of(name):
+  return lambda file: file.write(pathlib.Path(__file__).with_name(name).read_bytes())
 
 
 def _model(config):
@@ -194,7 +262,8 @@ def _look(out):
   """Refuses a path that is no folder, or a folder that holds more than an export or what a stopped one has left."""
   if os.path.exists(out) and not os.path.isdir(out):
     raise UserError(f'{out}: is a file; --out takes a folder, new or empty')
-  others = set(os.listdir(out) if os.path.isdir(out) else ()) - {name + end for name in _FILES for end in ('', '.tmp')}
+  others = set(os.listdir(out) if os.path.isdir(out) else ()) - {
+    name + end for name in _FILES + _OF_INDEX for end in ('', '.tmp')}
   if others:
     raise UserError(f'{out}: holds {sorted(others)[0]!r} and is no export; choose another --out, new or empty')
 
@@ -217,17 +286,9 @@ def _is_there(out, told):
   return True
 
 
-def _write(out, program, parameters, prepared, told):
-  """Writes all files, the manifest last, or none; returns {name: bytes}."""
-  catalogue = prepared.dataset.catalogue
-  warm = np.isin(np.arange(len(catalogue)), prepared.warm)
-  table = pa.table({'id': pa.array(catalogue.ids), 'title': pa.array(catalogue.titles),
-                    'text': pa.array(catalogue.texts), 'warm': pa.array(warm)})
-  writers = {'scores.jax_export': lambda file: file.write(program.serialize()),
-             'parameters.safetensors': lambda file: _save(parameters, file),
-             'items.parquet': lambda file: pyarrow.parquet.write_table(table, file),
-             'answer.py': lambda file: file.write(pathlib.Path(__file__).with_name('answer.py').read_bytes())}
-  paths = {name: os.path.join(out, name) for name in _FILES}
+def _write(out, writers, told):
+  """Writes all files, {name: what writes it}, the manifest last, or none; returns {name: bytes}."""
+  paths = {name: os.path.join(out, name) for name in (*writers, 'manifest.json')}
   try:
     for name, write in writers.items():
       artifacts.write_atomically(paths[name], write)
@@ -261,6 +322,10 @@ def _words(out, told, sizes):
   for task, found in told.get('int8', {}).items():
     yield (f'int8, validation {task}: NDCG@20 {found["ndcg@20"]:.4f}, exact {found["ndcg@20_exact"]:.4f}; '
            f'{found["same_items"]:.1%} of the best 20 are the same, {found["equal_lists"]:.1%} of the lists in order')
+  if told['indexed']:
+    found = told['index']
+    yield (f'index: recall@20 {found["recall@20"]:.3f} over {found["histories"]} histories, from {found["searched"]} '
+           f'of {found["lists"]} lists; the exact scores rank {found["candidates"]} candidates')
   for name, size in sizes.items():
     yield f'{os.path.join(out, name)}  {size:,} bytes'
   yield f'{sum(sizes.values()):,} bytes; ask it by python {os.path.join(out, "answer.py")} ITEM_ID ITEM_ID'

@@ -41,6 +41,7 @@ except ImportError:
 '''
 
 
+
 def environment():
   return {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'}
 
@@ -130,7 +131,7 @@ def test_the_manifest_tells_what_is_there_and_no_user_is(made):
   assert set(sizes) == {*manifest['files'], 'manifest.json'}
   assert manifest['bytes'] == {name: size for name, size in sizes.items() if name != 'manifest.json'}
   assert manifest['platforms'] == ['cpu', 'cuda', 'tpu'] and manifest['simulated'] and manifest['quantised'] == 'none'
-  assert manifest['function']['output'].endswith(f'float32[batch,{prepared.dataset.items}]')
+  assert manifest['functions']['scores']['output'] == f'float32[batch,{prepared.dataset.items}]'
   parameters = safetensors.numpy.load_file(out / 'parameters.safetensors')
   assert manifest['parameters'] == {name: {'shape': list(array.shape), 'dtype': str(array.dtype)}
                                     for name, array in parameters.items()}
@@ -241,9 +242,13 @@ def test_the_loss_is_that_of_the_lists(workdir, base):
   assert spoilt['warm']['ndcg@20'] < .7 * same['warm']['ndcg@20'] and spoilt['warm']['same_items'] < .7
 
 
-def test_shared_counts_entries_of_the_same_row():
-  assert exporting.shared(np.array([[1, 2], [3, 4]]), np.array([[2, 5], [4, -1]])) == 2 / 3
-  assert exporting.shared(np.array([[1, 2], [3, 4]]), np.array([[3, 4], [1, 2]])) == 0
+def test_an_index_is_for_catalogues_that_are_no_matrix(workdir, tmp_path, monkeypatch):
+  with pytest.raises(UserError, match=r'--index is for catalogues of more than config\.base\.dense_items items, 10000'):
+    exporting.run(workdir, str(tmp_path), index=True)
+  monkeypatch.setitem(sys.modules, 'faiss', None)
+  with pytest.raises(UserError, match=r'needs faiss-cpu, which is not installed: pip install .ganrec_jax\[index\]'):
+    exporting.run(workdir, str(tmp_path), index=True)
+  assert not list(tmp_path.iterdir())
 
 
 def test_a_run_with_a_network_says_that_it_is_left_out(tmp_path):
