@@ -51,7 +51,8 @@ setup(
         'benchmark': ['implicit', 'pandas', 'scikit-learn', 'scipy'],
         'index': ['faiss-cpu>=1.13'],  # approximate search in an export of a very large catalogue
         'postgres': ['psycopg[binary]>=3.1,<4'],
-        'test': ['faiss-cpu>=1.13', 'httpx', 'hypothesis', 'psycopg[binary]>=3.1,<4', 'pytest', 'scikit-learn',
-                 'scipy'],
+        'test': ['faiss-cpu>=1.13', 'httpx', 'hypothesis', 'optuna>=5,<6', 'psycopg[binary]>=3.1,<4', 'pytest',
+                 'scikit-learn', 'scipy'],
+        'tune': ['optuna>=5,<6', 'scikit-learn'],  # the search, and what mattered in it
     },
 )

@@ -301,6 +301,23 @@ def base():
   return config
 
 
+def search_space():
+  """What `ganrec_jax.tune` tries: field -> (least, most) on a logarithmic scale, or a list of choices.
+
+  Only what needs a refit of the closed form: how its parts become one score is chosen in every run.
+  """
+  return {
+    'base.dim': [16, 32, 64, 128],
+    'base.unobserved': (.002, .5),
+    'base.reg': (.002, .3),
+    'base.kappa': (.1, 30.),
+    'base.ridge': (.03, 3.),
+    'base.item_reg': (3., 1000.),
+    'base.kernel_weight': (1., 300.),
+    'base.strength': (.05, 1.),
+  }
+
+
 def sample(config, domain):
   """The embedded sample world of a domain, with a small BERT trained on its texts."""
   config.world.domain = domain
