@@ -262,8 +262,8 @@ def _look(out):
   """Refuses a path that is no folder, or a folder that holds more than an export or what a stopped one has left."""
   if os.path.exists(out) and not os.path.isdir(out):
     raise UserError(f'{out}: is a file; --out takes a folder, new or empty')
-  others = set(os.listdir(out) if os.path.isdir(out) else ()) - {
-    name + end for name in _FILES + _OF_INDEX for end in ('', '.tmp')}
+  ours = {name + end for name in _FILES + _OF_INDEX for end in ('', '.tmp')} | {'__pycache__'}
+  others = set(os.listdir(out) if os.path.isdir(out) else ()) - ours
   if others:
     raise UserError(f'{out}: holds {sorted(others)[0]!r} and is no export; choose another --out, new or empty')
 
