@@ -103,7 +103,7 @@ def reader(space, prepared, encoder, content, base):
     dual = np.asarray(_solve(kernel[warm][:, warm] + ridge * jnp.eye(len(warm)), factors[warm]))
   phrased = any(map(len, catalogue.phrases))
   return Reader(space, encoder, phrased, tuple(_terms(catalogue, warm, known, phrased)),
-                tuple(_whitened(space, encoder, catalogue, warm, known)), dual, spread, warm)
+                tuple(_whitened(space, encoder, catalogue, content.texts, warm, known)), dual, spread, warm)
 
 
 def _terms(catalogue, warm, known, phrased):
@@ -116,16 +116,19 @@ def _terms(catalogue, warm, known, phrased):
     yield vocabulary, _sparse(rows, len(vocabulary.idf)).T.tocsr(), cut
 
 
-def _whitened(space, encoder, catalogue, warm, known):
-  for texts in encode.readings(space, encoder, catalogue.texts, 'encode') or [None]:
-    rows = encode.beside(texts, catalogue.vectors, warm)
-    if rows is None:
-      continue
-    ready = None
-    if texts is not None and catalogue.vectors is not None:
-      # What an item has for features that it lacks: the row of one that has a text and nothing else.
-      more = np.append(texts, np.ones((1, texts.shape[1]), np.float32), 0)
-      ready = encode.beside(more, np.pad(catalogue.vectors, ((0, 1), (0, 0))), warm)[-1, texts.shape[1]:]
+def _whitened(space, encoder, catalogue, read, warm, known):
+  """For each reading of `encode.content` what `Reader.whitened` holds; `read` is the first of them, or None."""
+  found = [] if read is None else [read]
+  if encoder is not None and encoder.before is not None:
+    before = dataclasses.replace(encoder, params=encoder.before, before=None)
+    texts = encode.text_vectors(space, before, catalogue.texts, 'encode_before.npz')
+    found.append(encode.beside(texts, catalogue.vectors, warm))
+  ready = None
+  if encoder is not None and catalogue.vectors is not None:
+    # What an item has for features that it lacks: the row of one that has a text and nothing else.
+    some = np.ones((len(catalogue) + 1, 1), np.float32)
+    ready = encode.beside(some, np.pad(catalogue.vectors, ((0, 1), (0, 0))), warm)[-1, 1:]
+  for rows in found:
     whitening = kernels.whiten(rows, warm)
     yield whitening, whitening.apply(rows)[known], ready
 
