@@ -48,7 +48,7 @@ setup(
     ],
     extras_require={
         'beam': ['apache-beam>=2.70,<3'],  # prepares logs on many machines
-        'benchmark': ['implicit', 'pandas', 'scikit-learn', 'scipy'],
+        'benchmark': ['aiohttp', 'implicit', 'pandas', 'scikit-learn', 'scipy'],
         'index': ['faiss-cpu>=1.13'],  # approximate search in an export of a very large catalogue
         'postgres': ['psycopg[binary]>=3.1,<4'],
         'test': ['faiss-cpu>=1.13', 'httpx', 'hypothesis', 'optuna>=5,<6', 'psycopg[binary]>=3.1,<4', 'pytest',

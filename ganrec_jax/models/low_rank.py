@@ -53,9 +53,9 @@ class LowRankItemItem:
     return jnp.concatenate([warm, new], 1)[:, self.place]
 
   def entries(self, items, others):
-    """What each of the warm `items [m]` adds to each of `others [n]`, float32 `[m, n]`, on the host."""
+    """What each of `items [m]` adds to each of `others [n]`, float32 `[m, n]`, on the host; new items add nothing."""
     place, count = np.asarray(self.place), len(self.known)
-    rows, columns = place[items], place[others]
+    rows, columns = np.minimum(place[items], count - 1), place[others]
     known = np.minimum(columns, count - 1)
     factors, own, scale = (np.asarray(one) for one in (self.factors, self.own, self.scale))
     out = (factors[rows] @ factors[known].T - np.where(rows[:, None] == known, own[known], 0)) * scale[known]
@@ -64,7 +64,7 @@ class LowRankItemItem:
     if self.text is not None:
       text = [np.asarray(one) for one in (self.text.known, self.text.noise, self.text.new)]
       out[:, new] = (text[0][rows] / text[1][rows, None]) @ text[2][columns[new] - count].T
-    return out
+    return np.where(place[items][:, None] < count, out, 0)
 
 
 def fit(histories, num_items, known, kernel, text, reg, kernel_weight, row_weights, rank, key):

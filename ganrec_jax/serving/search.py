@@ -73,7 +73,8 @@ class Names:
     """
     if name not in self.places:
       shown = name if len(name) <= _SHOWN else f'{name[:_SHOWN]}...'
-      raise UnknownName(name, f'unknown {self.what} {shown!r}; the nearest are {", ".join(nearest(name, self.names))}')
+      near = ', '.join(nearest(name, self.names))
+      raise UnknownName(name, f'unknown {self.what} {shown!r}; the nearest ids are {near}')
     return self.places[name]
 
 

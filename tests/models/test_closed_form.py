@@ -133,6 +133,29 @@ def test_a_new_user_with_a_known_history_is_scored_alike():
   np.testing.assert_allclose(shuffled, expected, atol=1e-4)
 
 
+def test_listed_histories_are_scored_like_padded_ones_and_what_they_add_is_the_score():
+  histories, _, kernel = _world()
+  params = closed_form.fit(histories, ITEMS, WARM, kernel, CONFIG, jax.random.key(1))
+  users = np.array([3, 1, 5])
+  padded = pad(histories, users, ITEMS, 0)
+  there = padded[1] > 0
+  weights = np.where(there, np.random.default_rng(0).uniform(.5, 2, there.shape), 0).astype(np.float32)
+  total, room = int(there.sum()), 40
+  items, flat, owner = (np.pad(one[there], (0, room - total)) for one in (
+    padded[0], weights, np.repeat(np.arange(3), ITEMS).reshape(3, ITEMS)))
+  factors = als.fold_in(params.factors, padded[0], weights)
+  for knobs in (KNOBS, dataclasses.replace(KNOBS, popularity=0., cold_popularity=0.)):
+    turned = params.turned(knobs)
+    scores, deviations = closed_form.score_listed(turned, factors, items, flat, owner, total)
+    np.testing.assert_allclose(scores, closed_form.score_history(turned, padded[0], weights), atol=1e-4)
+  for row in range(3):
+    known = there[row]
+    parts = closed_form.contributions(turned, deviations[row], padded[0][row, known], weights[row, known],
+                                      np.arange(ITEMS))
+    assert parts.shape == (ITEMS, known.sum())
+    np.testing.assert_allclose(parts.sum(1), scores[row], atol=1e-3)
+
+
 def test_params_are_a_pytree_that_jit_takes():
   histories, _, kernel = _world(seed=2)
   params = closed_form.fit(histories, ITEMS, WARM, kernel, CONFIG, jax.random.key(0))

@@ -58,6 +58,8 @@ def test_with_all_landmarks_and_all_eigenpairs_it_is_the_dense_model(generated):
   items, weights = jnp.array([[1, 4, 9], [3, 0, 0]]), jnp.array([[1., .5, 2.], [1., 0., 0.]])
   np.testing.assert_allclose(closed_form.score_history(low, items, weights),
                              closed_form.score_history(dense, items, weights), atol=1e-2)
+  some = np.array([1, 4, 9])  # 9 is cold and adds nothing
+  np.testing.assert_allclose(low.item_item.entries(some, np.arange(ITEMS)), dense.item_item[some], atol=2e-2)
   folded, due = (closed_form.score(p.folded(_generated(1)), users) for p in (low, dense))
   np.testing.assert_allclose(folded, due, atol=1e-2)
   other = closed_form.Knobs(power=0., warm_blend=2., cold_blend=.9, activity=-.2)

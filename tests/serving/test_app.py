@@ -69,7 +69,7 @@ def test_more_than_the_catalogue_is_all_of_it(client):
   ('\xff', 400, ''), ('[' * 40_000, 400, ''), ('{"k": ' + '9' * 5000 + '}', 400, ''),
   ({}, 422, 'exactly one of'), ({'user': 'u0001', 'history': ['a0001']}, 422, 'exactly one of'),
   ({'user': 1}, 422, 'user: '), ({'user': ''}, 422, 'user: '), ({'user': 'u' * 201}, 422, 'at most 200'),
-  ({'user': 'a\x00b'}, 422, 'control character'), ({'user': '../../etc/passwd'}, 404, 'the nearest are u'),
+  ({'user': 'a\x00b'}, 422, 'control character'), ({'user': '../../etc/passwd'}, 404, 'the nearest ids are u'),
   ({'history': []}, 422, 'history: '), ({'history': ['a0001'] * 1001}, 422, 'at most 1000'),
   ({'history': ['a'] * 100_000}, 413, 'allowed are 50000 bytes'), ({'history': 'a0001'}, 422, 'history: '),
   ({'history': ['a0001', 'b0002']}, 404, "unknown item 'b0002'"), ({'history': [None]}, 422, 'history.0'),

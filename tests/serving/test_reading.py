@@ -47,4 +47,5 @@ def test_a_new_text_is_read_like_an_item(tmp_path, adapted, features, phrases, l
   if not low:
     warm, row = prepared.warm, np.asarray(kernel[-1, :-1], np.float64)
     system = np.asarray(kernel, np.float64)[np.ix_(warm, warm)] + base.config.factors.ridge * np.eye(len(warm))
-    np.testing.assert_allclose(factor, row[warm] @ np.linalg.solve(system, np.asarray(items, np.float64)[warm]), atol=.02)
+    due = row[warm] @ np.linalg.solve(system, np.asarray(items, np.float64)[warm])
+    np.testing.assert_allclose(factor, due, atol=.02)

@@ -51,7 +51,7 @@ def test_odd_queries_are_no_error(query):
 def test_the_nearest_names_are_told():
   names = Names.of('item', np.array([f'a{number:04d}' for number in range(3000)]))
   assert names.place('a0042') == 42
-  with pytest.raises(UnknownName, match="unknown item 'b0042'; the nearest are a0042,"):
+  with pytest.raises(UnknownName, match="unknown item 'b0042'; the nearest ids are a0042,"):
     names.place('b0042')
   with pytest.raises(UnknownName) as error:
     names.place('x' * 100_000)
