@@ -80,16 +80,18 @@ class Names:
 
 @dataclasses.dataclass(frozen=True)
 class Titles:
-  """An index of the words of titles, by which a search looks at what it finds and at nothing else.
+  """An index of titles by their words and by how they begin; a search never goes through the titles themselves.
 
   Attributes:
-    titles: str `[items]`, folded.
-    popularity: float `[items]`; of equal hits the more popular come first.
+    titles: str `[items]`, folded, in ascending order.
+    items: int32 `[items]`, whose titles these are.
+    rank: int32 `[items]`, the place of each item by popularity; of equal hits the more popular come first.
     words: str `[n]`, in ascending order.
     owners: int32 `[n]`, the item of each word.
   """
   titles: np.ndarray
-  popularity: np.ndarray
+  items: np.ndarray
+  rank: np.ndarray
   words: np.ndarray
   owners: np.ndarray
 
@@ -99,7 +101,9 @@ class Titles:
     plain = [folded(title) for title in titles.tolist()]
     pairs = sorted((word, item) for item, title in enumerate(plain) for word in set(_WORD.findall(title)))
     words, owners = zip(*pairs, strict=True) if pairs else ((), ())
-    return cls(np.array(plain, str), np.asarray(popularity), np.array(words, str), np.array(owners, np.int32))
+    items = np.array(sorted(range(len(plain)), key=plain.__getitem__), np.int32)
+    rank = np.argsort(np.argsort(-np.asarray(popularity), kind='stable')).astype(np.int32)
+    return cls(np.array(plain, str)[items], items, rank, np.array(words, str), np.array(owners, np.int32))
 
   def find(self, query, k=10):
     """The best `k` items, int `[up to k]`, with a word that begins like each word of the query.
@@ -111,16 +115,23 @@ class Titles:
     tokens = _WORD.findall(query)[:_TOKENS]
     if not tokens:
       return np.zeros(0, np.int64)
-    found = None
+    hits = np.ones(len(self.items), bool)
     for token in tokens:
-      # The last character of all, so that every word that begins with the token is in between.
-      start, stop = np.searchsorted(self.words, [token, f'{token}\U0010ffff'])
-      owners = np.unique(self.owners[start:stop])
-      found = owners if found is None else np.intersect1d(found, owners, assume_unique=True)
+      having = np.zeros(len(hits), bool)
+      having[self.owners[_beginning(self.words, token)]] = True
+      hits &= having
+    found = np.flatnonzero(hits)
     if not len(found):
-      near = {title: rank for rank, title in enumerate(nearest(query, self.titles, k))}
-      items = np.flatnonzero(np.isin(self.titles, list(near)))
-      return np.array(sorted(items.tolist(), key=lambda item: near[self.titles[item]]), np.int64)[:k]
-    titles = self.titles[found]
-    order = np.lexsort((-self.popularity[found], ~np.char.startswith(titles, query), titles != query))
-    return found[order[:k]]
+      near = dict.fromkeys(nearest(query, self.titles, k))
+      return np.array([self.items[np.searchsorted(self.titles, title)] for title in near], np.int64)
+    place = self.rank.astype(np.int64)
+    place[self.items[_beginning(self.titles, query)]] -= len(hits)
+    place[self.items[np.searchsorted(self.titles, query):np.searchsorted(self.titles, query, 'right')]] -= len(hits)
+    best = found[np.argpartition(place[found], min(k, len(found)) - 1)[:k]]
+    return best[np.argsort(place[best])]
+
+
+def _beginning(names, start):
+  """Where in ascending `names` those are that begin like `start`, a slice."""
+  # The last character of all: every name that begins so is in between.
+  return slice(*np.searchsorted(names, [start, f'{start}\U0010ffff']))
