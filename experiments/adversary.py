@@ -185,8 +185,8 @@ def main():
                  lambda draw, name=name: problem.load(name, draw, options.data, str(workdir / 'problems')), workdir)
     artifacts.write_json(out / f'adversary.{name}.json', result)
   results = [artifacts.read_json(path) for path in sorted(out.glob('adversary.*.json'))]
-  page.write(out, [result for result in results if result], ROWS)
-  print(page.table(results[0]))
+  page.write(out, results, ROWS)
+  print('\n\n'.join(page.table(result) for result in results))
 
 
 if __name__ == '__main__':

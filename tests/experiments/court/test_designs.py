@@ -80,9 +80,11 @@ def test_virtual_training_smooths_what_it_looks_at():
 
 
 def _probe(features, warm):
-  """The accuracy of a linear probe, least squares on one half and judged on the other."""
-  x = np.concatenate([features, np.ones((len(features), 1))], 1)
-  weights = np.linalg.lstsq(x[::2], 2. * warm[::2] - 1, rcond=1e-4)[0]
+  """The accuracy of a linear probe by ridge regression on one half of the features, judged on the other."""
+  x = features - features.mean(0)
+  x = np.concatenate([x / x.std(0).max(), np.ones((len(x), 1))], 1)
+  half = x[::2]
+  weights = np.linalg.solve(half.T @ half + .1 * len(half) * np.eye(x.shape[1]), half.T @ (2. * warm[::2] - 1))
   return ((x[1::2] @ weights > 0) == warm[1::2]).mean()
 
 
@@ -98,12 +100,12 @@ def test_aligned_features_tell_less_of_warm_and_cold():
   accuracy, error = {}, {}
   for weight in (0., 1.):
     players = _chunks(domains.make_step(2, weight), domains.init(data['texts'], 2, jax.random.key(0)), domains.sample,
-                      data, 300).players
+                      data, 600).players
     found = features.apply(players['features'], data['texts'])
     accuracy[weight] = _probe(np.asarray(found), warm)
     error[weight] = float(jnp.square(head.apply(players['head'], found) - targets).mean())
-  assert accuracy[0.] > .9 and accuracy[1.] < accuracy[0.] - .1
-  assert error[1.] < .5 * targets.var()  # what is asked for is still there
+  assert accuracy[0.] > .9 and accuracy[1.] < .7
+  assert error[1.] < .2 * targets.var()  # what is asked for is still there
 
 
 def test_picks_follow_the_chances_and_nothing_else_is_picked():
