@@ -30,34 +30,35 @@ def spread(vectors):
   return float(jnp.sqrt(jnp.square(vectors - vectors.mean(0)).sum(-1).mean()))
 
 
-def noisy_texts(case, key, size):
-  """Item vectors by kernel ridge regression from text vectors with noise, float32 `[SAMPLES, items, dim]`.
+def noisy_texts(case, key):
+  """Makes `make(size)`, item vectors by kernel ridge regression from noisy text vectors, `[SAMPLES, items, dim]`.
 
-  A warm item's is what the others' texts say of it, moved by as much as noise moves what all texts say.
-
-  Args:
-    case: `Case`.
-    key: of the noise.
-    size: root mean square of the noise, relative to a text vector's length of 1.
+  A warm item's is what the others' texts say of it, moved by as much as noise moves what all texts say. `size` is the
+  root mean square of the noise, relative to a text vector's length of 1.
   """
-  z, warm, share = jnp.asarray(case.problem.whitened), case.warm, case.problem.config.encoder.share
-  fitted = regression.fit(case.kernel, warm, np.arange(len(z)), case.base.config.factors.ridge)
+  fitted = regression.fit(case.kernel, case.warm, np.arange(len(case.prior)), case.base.config.factors.ridge)
+  z, weights = jnp.asarray(case.problem.whitened), fitted.inverse @ case.factors
+  share = case.problem.config.encoder.share
+  return lambda size: case.prior + share * _moved(z, case.warm, weights, key, size)
 
+
+@jax.jit
+def _moved(z, warm, weights, key, size):
+  """How far noise on the texts `z [items, e]` moves what their part of the kernel predicts, `[SAMPLES, items, dim]`."""
   def one(noise):
     moved = z + size * noise / z.shape[1] ** .5
     moved = moved / jnp.maximum(jnp.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
-    change = [jnp.exp(kernels.SHARPNESS * (rows @ z[warm].T - 1)) for rows in (moved, z)]
-    return share * (change[0] - change[1]) @ (fitted.inverse @ case.factors)
+    return (jnp.exp(kernels.SHARPNESS * (moved @ z[warm].T - 1)) - before) @ weights
 
   with jax.default_matmul_precision('highest'):
-    return case.prior + jax.lax.map(one, jax.random.normal(key, (court.SAMPLES, *z.shape)))
+    before = jnp.exp(kernels.SHARPNESS * (z @ z[warm].T - 1))
+    return jax.lax.map(one, jax.random.normal(key, (court.SAMPLES, *z.shape)))
 
 
 def text_noise(case, seed, way):
   """Noise on the text vectors, of the size that moves their predictions as far as z moves G's fakes."""
   key, due = court.key_of('text_noise', seed), spread(gans.sampled(case, 'cross_entropy', seed)[0])
-  make = jax.jit(lambda size: noisy_texts(case, key, size))
-  low, high = 0., _LARGEST
+  make, low, high = noisy_texts(case, key), 0., _LARGEST
   for _ in range(_HALVINGS):
     middle = (low + high) / 2
     low, high = (low, middle) if spread(make(middle)) > due else (middle, high)

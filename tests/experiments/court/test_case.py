@@ -101,7 +101,7 @@ def test_validation_may_choose_nothing(monkeypatch):
 
 def test_noise_on_texts_grows_with_its_size_and_is_none_at_none():
   case = cases.small()
-  none, small, large = (controls.noisy_texts(case, jax.random.key(0), size) for size in (0., .1, 1.))
+  none, small, large = map(controls.noisy_texts(case, jax.random.key(0)), (0., .1, 1.))
   np.testing.assert_allclose(none, jnp.broadcast_to(case.prior, none.shape), atol=1e-5)
   assert 0 < controls.spread(small) < controls.spread(large)
 
