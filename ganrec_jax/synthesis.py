@@ -11,7 +11,7 @@ from absl import logging
 from ganrec_jax import artifacts, pipeline
 from ganrec_jax.data.ragged import joined, take
 from ganrec_jax.errors import UserError
-from ganrec_jax.profiles import choice, fidelity, generator, logs, privacy, times, utility
+from ganrec_jax.profiles import choice, fidelity, generator, health, logs, privacy, times, utility
 from ganrec_jax.report import synthetic
 from ganrec_jax.stages import finished, profiles
 from ganrec_jax.stages.encode import sha256
@@ -38,34 +38,32 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0, like=''):
     UserError: for values out of range, data too small, a work directory without a finished run, or a budget that
       cannot be met.
   """
-  if number < 1:
-    raise UserError(f'--users is {number}; allowed are whole numbers from 1 on')
-  if not 0 < max_auc <= 1:
-    raise UserError(f'--max_auc is {max_auc}; allowed are numbers above 0, up to 1 (.5 is a guess)')
-  if seed < 0:
-    raise UserError(f'--seed is {seed}; allowed are whole numbers from 0 on')
+  _check(number, max_auc, seed)
   space, prepared, encoder, content, base = finished.load(workdir)
   pipeline.use_compilation_cache(space.config)
   if 'profiles' not in space.config:
     raise UserError(f'{workdir}: its config has no profiles, an older version made it; make it again by python -m '
                     'ganrec_jax.main with another --workdir')
-  people = profiles.population(space, prepared)
-  generators = profiles.fit(space, prepared, content.kernel, people)
-  key, items = jax.random.fold_in(space.key('synthesize'), seed), prepared.dataset.items
+  people, items = profiles.population(space, prepared), prepared.dataset.items
+  log = prepared.dataset.interactions.take(prepared.split.rows('train'))
+  to = (prepared.dataset.catalogue, None if log.time is None else times.fit(log, items),
+        logs.prefix(prepared.dataset.user_ids))
+  path = os.path.join(out, 'interactions.csv')
+  logs.check_room(path, number, people.members, *to)
+  generators, fault = profiles.fit(space, prepared, content.kernel, people)
+  key = jax.random.fold_in(space.key('synthesize'), seed)
   light = finished.alike(finished.kernel_with(space, prepared, encoder, like, '--like')) if like else None
   chosen, tried = choice.choose(generators, people.members, people.held_out, items, number, max_auc,
                                 jax.random.fold_in(key, 0), space.config.seed, light)
   if chosen.auc > max_auc and not over_budget:
     raise UserError(_beyond(chosen.auc, max_auc, 'of all temperatures and points of the training, the least'))
-  log = prepared.dataset.interactions.take(prepared.split.rows('train'))
-  identity = artifacts.digest(sha256(content.kernel), prepared.sha256(), space.config.profiles.to_dict(),
-                              space.config.seed, dataclasses.asdict(chosen), number, seed, like)
-  path, fitted = os.path.join(out, 'interactions.csv'), generators[chosen.steps]
+  identity = artifacts.digest(pipeline.revision(), sha256(content.kernel), prepared.sha256(),
+                              space.config.profiles.to_dict(), space.config.seed, dataclasses.asdict(chosen), number,
+                              seed, like)
+  fitted = generators[chosen.steps]
   drawn = generator.stream(fitted, chosen.temperature, jax.random.fold_in(key, 1), number, light=light)
-  batches = logs.write_interactions(f'{path}.drawn', drawn, number, prepared.dataset.catalogue,
-                                    None if log.time is None else times.fit(log, items),
-                                    logs.prefix(prepared.dataset.user_ids), identity)
-  near, sample = _watch(batches, fitted, people, items, _FOR_EACH * len(people.users))
+  near, sample = _watch(logs.write_interactions(f'{path}.drawn', drawn, number, *to, identity), fitted, people, items,
+                        _FOR_EACH * len(people.users))
   attack = privacy.attack(*near, space.config.seed)
   if attack['auc'] > max_auc and not over_budget:
     os.remove(f'{path}.drawn')
@@ -73,17 +71,31 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0, like=''):
   os.replace(f'{path}.drawn', path)
   logs.write_items(os.path.join(out, 'items.csv'), prepared.dataset.catalogue)
   warm = choice.known(fitted, sample)
+  copies = privacy.copies(people.members, people.held_out, warm, items, space.config.seed)
+  faults = health.faults(people.members, people.held_out, warm, attack['auc'], copies, items, bool(like))
   report = _plain({
     'provenance': _provenance(space, prepared, number, seed, like, max_auc, chosen, tried),
-    'privacy': {'membership': attack,
-                'copies': privacy.copies(people.members, people.held_out, warm, items, space.config.seed)},
+    'faults': [*([fault] if fault else []), *faults], 'privacy': {'membership': attack, 'copies': copies},
     'fidelity': _fidelity(people, sample, warm, base, items), 'utility': _utility(space, prepared, content, sample)})
+  _write_report(report, out, people, warm, items)
+  return synthetic.words(report, out)
+
+
+def _check(number, max_auc, seed):
+  if number < 1:
+    raise UserError(f'--users is {number}; allowed are whole numbers from 1 on')
+  if not 0 < max_auc <= 1:
+    raise UserError(f'--max_auc is {max_auc}; allowed are numbers above 0, up to 1 (.5 is a guess)')
+  if seed < 0:
+    raise UserError(f'--seed is {seed}; allowed are whole numbers from 0 on')
+
+
+def _write_report(report, out, people, warm, items):
   artifacts.write_json(os.path.join(out, 'report.json'), report)
   curves = {'real': people.members, 'generated': warm}
   page = synthetic.write(report, {name: _curve(part, items) for name, part in curves.items()},
                          _nearness(people, warm, items))
   artifacts.write_atomically(os.path.join(out, 'report.html'), lambda file: file.write(page.encode()))
-  return synthetic.words(report, out)
 
 
 def _beyond(auc, max_auc, what):

@@ -12,9 +12,10 @@ from ganrec_jax import artifacts, synthesis
 from ganrec_jax.data import tables
 from ganrec_jax.errors import ConfigError, DataError, UserError
 from ganrec_jax.profiles import logs
+from ganrec_jax.report import synthetic
 from ganrec_jax.stages import profiles
 from ganrec_jax.stages.prepare import prepare
-from ganrec_jax.training import interrupt
+from ganrec_jax.training import interrupt, loop
 
 from .stages import worlds
 
@@ -67,7 +68,16 @@ def test_the_report_has_utility_fidelity_privacy_and_where_it_comes_from(made):
   page = (out / 'report.html').read_text()
   assert 'SIMULATED' in words and 'SIMULATED' in page and page.count('<figure>') == 3
   assert f'{attack["auc"]:.3f}' in words and f'{attack["auc"]:.3f}' in page
+  assert ('memorised nobody' in page) == (not report['faults'])
   assert sorted(path.name for path in out.iterdir()) == ['interactions.csv', 'items.csv', 'report.html', 'report.json']
+
+
+def test_what_went_wrong_is_told_in_words_and_on_the_page(made):
+  report = json.loads((made[0] / 'report.json').read_text()) | {'faults': ['the critic diverged: d_loss is nan']}
+  page = synthetic.write(report, {'real': np.ones(3) / 3, 'generated': np.ones(3) / 3},
+                         {'real, unseen': np.ones(5), 'generated': np.ones(5)})
+  assert 'WARNING: the critic diverged' in synthetic.words(report, 'out')
+  assert 'The critic diverged: d_loss is nan.' in page and 'memorised nobody' not in page
 
 
 def test_a_stopped_log_goes_on_to_the_same_bytes(made, workdir, tmp_path, monkeypatch):
@@ -114,7 +124,8 @@ def test_over_budget_no_log_is_left(workdir, tmp_path):
 
 
 @pytest.mark.parametrize(('number', 'options', 'words'), [
-  (0, {}, '--users is 0'), (5, {'max_auc': 0.}, '--max_auc is 0'), (5, {'seed': -1}, '--seed is -1')])
+  (0, {}, '--users is 0'), (-3, {}, '--users is -3'), (5, {'max_auc': 0.}, '--max_auc is 0'),
+  (5, {'seed': -1}, '--seed is -1')])
 def test_values_out_of_range_are_named(workdir, tmp_path, number, options, words):
   with pytest.raises(UserError, match=words):
     synthesis.run(workdir, number, str(tmp_path), **options)
@@ -140,10 +151,47 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, words, tmp_path):
   assert done.returncode == 2 and words in done.stderr and done.stderr.count('\n') == 1
 
 
-def test_a_folder_that_cannot_be_is_named(workdir, tmp_path):
+def test_a_folder_that_cannot_be_is_named_before_anything_is_trained(workdir, tmp_path, monkeypatch):
   (tmp_path / 'out').write_text('a file')
-  with pytest.raises(UserError, match='cannot be written'):
+  monkeypatch.setattr(profiles, 'fit', None)
+  with pytest.raises(UserError, match='out is a file'):
     synthesis.run(workdir, 150, str(tmp_path / 'out'), max_auc=1.)
+  with pytest.raises(UserError, match=r'a log of 10{15} users takes about \d+\.\d GB, and \d+\.\d GB are free'):
+    synthesis.run(workdir, 10**15, str(tmp_path), max_auc=1.)
+
+
+def test_data_that_are_not_those_of_the_run_are_refused(workdir, tmp_path):
+  for name, value in (('config.json', artifacts.read_json(f'{workdir}/config.json')),
+                      ('results.json', {'data_sha256': 'f' * 64})):
+    artifacts.write_json(str(tmp_path / name), value)
+  with pytest.raises(UserError, match='the data are not those of the run .SHA-256 f{16} then'):
+    synthesis.run(str(tmp_path), 150, str(tmp_path / 'out'), max_auc=1.)
+
+
+def _prepared(path, **options):
+  """A work directory, its config and its data."""
+  config = worlds.config(encoder={'kind': 'none'}, profiles=options)
+  return worlds.workspace_of(config, path), prepare(config)
+
+
+def test_a_game_that_diverges_goes_back_to_the_last_good_generator(tmp_path, monkeypatch):
+  space, prepared = _prepared(tmp_path)
+
+  def last_fails(params, prior, members, vectors, config, *rest):
+    if config.steps == 120:
+      raise loop.Diverged('the critic diverged: d_loss is nan at step 47 (steps 40 to 79)')
+    return params, {'steps': config.steps}
+  monkeypatch.setattr(profiles.game, 'train', last_fails)
+  found, fault = profiles.fit(space, prepared, None, profiles.population(space, prepared))
+  assert sorted(found) == [0, 40, 80]
+  assert fault.startswith('the critic diverged') and 'after 80 steps of the critic' in fault
+
+
+def test_a_likelihood_that_diverges_ends_the_command(tmp_path):
+  space, prepared = _prepared(tmp_path, vae_rate=1e30)
+  with pytest.raises(DataError, match=r'the generator of profiles: .* (nan|inf|diverged).*lower profiles\.vae_rate'):
+    profiles.fit(space, prepared, None, profiles.population(space, prepared))
+  assert not list(tmp_path.glob('artifacts/profiles_*'))
 
 
 def test_numbers_that_are_not_finite_become_none_and_words_stay():

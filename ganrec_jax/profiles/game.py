@@ -10,6 +10,7 @@ import optax
 from ganrec_jax.adversarial.losses import LOSSES, PENALTIES
 from ganrec_jax.models.cease import densify
 from ganrec_jax.models.profiles import ProfileCritic, ProfileVae, draw_profiles, unit_rows
+from ganrec_jax.profiles import health
 from ganrec_jax.profiles.likelihood import draw_latents, flat, gather
 from ganrec_jax.training import loop
 from ganrec_jax.training.update import gradient_update
@@ -42,6 +43,22 @@ def _optimizers(config):
   return optax.adam(config.g_rate, .5, .9), optax.adam(config.d_rate, 0., .9)
 
 
+def init_state(decoder, vectors, config, key):
+  """The first state: a fitted decoder, and a critic that knows nothing."""
+  critic = jax.jit(ProfileCritic().init)(key, jnp.zeros((1, len(vectors))), vectors)
+  g_optimizer, d_optimizer = _optimizers(config)
+  return GameState(decoder, critic, g_optimizer.init(decoder), d_optimizer.init(critic), jnp.int32(0))
+
+
+def _spread(x, weight, batch, axis):
+  """How many items profiles `[rows, items]` of a global batch hold together, and the mean cosine of two of them."""
+  held = (x > .5).any(0)
+  mean = (weight[:, None] * x / jnp.maximum(jnp.linalg.norm(x, axis=1, keepdims=True), 1e-12)).mean(0)
+  if axis is not None:
+    held, mean = jax.lax.pmax(held, axis), jax.lax.pmean(mean, axis)
+  return held.sum() * 1., (batch * jnp.square(mean).sum() - 1) / max(batch - 1, 1)
+
+
 def make_step(config, columns, encoder, vectors):
   """Makes `step(state, batch, axis=None) -> (state, metrics)`: an update of the critic, then one of the decoder.
 
@@ -63,13 +80,13 @@ def make_step(config, columns, encoder, vectors):
     return draw_profiles(logits, part['gumbel'], part['number'], config.temperature) * part['fake_keep']
 
   def reals(part):
-    return densify(part['items'], part['there'], columns) * part['real_keep']
+    return densify(part['items'], part['there'] * part['real_keep'], columns)
 
   def judge(params):
     return lambda x: critic.apply(params, x, vectors)
 
-  def d_objective(params, decoder, part, weight):
-    real, fake, score = reals(part), jax.lax.stop_gradient(fakes(decoder, part)), judge(params)
+  def d_objective(params, real, fake, part, weight):
+    score = judge(params)
     real_logits, fake_logits = score(real), score(fake)
     value = loss.d_loss(real_logits, fake_logits, weight)
     slopes = penalty(score, score, real, fake, part['mix'], weight) if config.penalty_weight else jnp.float32(0)
@@ -105,7 +122,8 @@ def make_step(config, columns, encoder, vectors):
   def step(state, batch, axis=None):
     weight, parts = batch['weight'], {name: leaf for name, leaf in batch.items() if name != 'weight'}
     first, second = ({name: leaf[:, draw] for name, leaf in parts.items()} for draw in range(2))
-    critic_params, critic_opt, d_metrics = update_d(state.critic, state.critic_opt, state.decoder, first, weight,
+    real, fake = reals(first), jax.lax.stop_gradient(fakes(state.decoder, first))
+    critic_params, critic_opt, d_metrics = update_d(state.critic, state.critic_opt, real, fake, first, weight,
                                                     axis=axis)
     decoder, decoder_opt, g_metrics = update_g(state, critic_params, second, weight, axis)
     # A critic that has seen nothing yet would lead the decoder anywhere.
@@ -114,6 +132,8 @@ def make_step(config, columns, encoder, vectors):
                             for pair in ((decoder, state.decoder), (decoder_opt, state.decoder_opt)))
     metrics = {f'd_{name}': value for name, value in d_metrics.items()}
     metrics |= {f'g_{name}': value for name, value in g_metrics.items()} | {'loss': g_metrics['nll']}
+    for name, rows in (('real', real), ('fake', fake)):
+      metrics[f'items_{name}'], metrics[f'alike_{name}'] = _spread(rows, weight, config.batch, axis)
     return GameState(decoder, critic_params, decoder_opt, critic_opt, state.step + 1), metrics
 
   return step
@@ -130,10 +150,11 @@ def make_sample(config, columns, length, prior):
   """
   draws = (config.batch, 2)
 
-  def keep(key):
+  def keep(key, width):
+    # In 256ths: random bits are a good part of what a step costs.
     rate, kept = jax.random.split(key)
-    rates = jax.random.uniform(rate, (*draws, 1), maxval=config.thinning)
-    return jax.random.uniform(kept, (*draws, columns)) >= rates
+    rates = 256 * jax.random.uniform(rate, (*draws, 1), maxval=config.thinning)
+    return jax.random.bits(kept, (*draws, width), jnp.uint8) >= rates.astype(jnp.uint8)
 
   def sample(key, data):
     keys = jax.random.split(key, 7)
@@ -142,8 +163,9 @@ def make_sample(config, columns, length, prior):
     return {
       'items': items.reshape(*draws, length), 'there': there.reshape(*draws, length), 'z': z.reshape(*draws, -1),
       'number': number.reshape(draws), 'gumbel': jax.random.gumbel(keys[2], (*draws, columns)),
-      'real_keep': keep(keys[3]), 'fake_keep': keep(keys[4]), 'mix': jax.random.uniform(keys[5], draws),
-      'noise': jax.random.normal(keys[6], (*draws, config.latent)), 'weight': jnp.ones(config.batch)}
+      'real_keep': keep(keys[3], length), 'fake_keep': keep(keys[4], columns),
+      'mix': jax.random.uniform(keys[5], draws), 'noise': jax.random.normal(keys[6], (*draws, config.latent)),
+      'weight': jnp.ones(config.batch)}
   return sample
 
 
@@ -163,16 +185,14 @@ def train(params, prior, profiles, vectors, config, key, around):
     (parameters of the `ProfileVae`, summary of `loop.run`).
 
   Raises:
-    Diverged: where a number is not finite.
+    Diverged: where a number is not finite, a player is lost, or the profiles have collapsed, see `health.watch`.
   """
   first, steps = jax.random.split(key)
   columns, (decoder, encoder) = len(vectors), parted(params)
   vectors = vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-  critic = jax.jit(ProfileCritic().init)(first, jnp.zeros((1, columns)), vectors)
-  g_optimizer, d_optimizer = _optimizers(config)
-  state = GameState(decoder, critic, g_optimizer.init(decoder), d_optimizer.init(critic), jnp.int32(0))
+  state = init_state(decoder, vectors, config, first)
   kept, summary = loop.run(
     make_step(config, columns, encoder, vectors), make_sample(config, columns, int(profiles.lengths.max()), prior),
     state, flat(profiles), steps, loop.Schedule(config.steps, config.chunk), around,
-    keep=lambda state: state.decoder)
+    keep=lambda state: state.decoder, check=health.watch(columns, float(profiles.lengths.mean())))
   return joined(kept, encoder), summary

@@ -12,6 +12,7 @@ from ganrec_jax.data.ragged import pad
 from ganrec_jax.models import mixture
 from ganrec_jax.models.cease import densify
 from ganrec_jax.models.profiles import ProfileVae, negative_elbo, unit_rows
+from ganrec_jax.profiles import health
 from ganrec_jax.training import loop
 from ganrec_jax.training.update import gradient_update
 
@@ -109,7 +110,7 @@ def train(profiles, held_out, columns, config, key, around):
     (parameters of a `ProfileVae`, summary): `best` is minus the bound, in nats an item of the held-out profiles.
 
   Raises:
-    Diverged: where a number is not finite.
+    Diverged: where a number is not finite, or all is worse than a guess.
   """
   start, steps, look = jax.random.split(key, 3)
   model, length = ProfileVae(columns, config.latent, config.hidden), int(profiles.lengths.max())
@@ -118,8 +119,14 @@ def train(profiles, held_out, columns, config, key, around):
   params['params']['logits']['bias'] = jnp.asarray(popular - popular.mean(), jnp.float32)
   state = VaeState(params, optax.adam(config.vae_rate).init(params), jnp.int32(0))
   schedule = loop.Schedule(config.vae_steps, config.vae_chunk, config.vae_patience)
-  return loop.run(make_step(config, model), make_sample(config, length), state, flat(profiles), steps, schedule, around,
-                  keep=lambda state: state.params, evaluate=_make_look(model, config, held_out, look))
+  params, summary = loop.run(
+    make_step(config, model), make_sample(config, length), state, flat(profiles), steps, schedule, around,
+    keep=lambda state: state.params, evaluate=_make_look(model, config, held_out, look), check=health.check_finite)
+  if not -summary['best'] <= 2 * np.log(columns):
+    raise loop.Diverged(f'the autoencoder diverged: held-out profiles cost {-summary["best"]:.4g} nats an item at '
+                        f'best, a guess among {columns} items {np.log(columns):.4g} '
+                        f'(steps 0 to {summary["steps"] - 1})')
+  return params, summary
 
 
 def _make_look(model, config, held_out, key):

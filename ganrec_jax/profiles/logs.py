@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 
 import numpy as np
 from tqdm import tqdm
@@ -34,6 +35,33 @@ def prefix(user_ids):
   return found
 
 
+def check_room(path, number, profiles, catalogue, times, begin):
+  """Refuses a log that cannot be written, before anything is trained for it.
+
+  Args:
+    path: of the CSV file.
+    number: of users.
+    profiles: `Ragged` over real users, who tell how long profiles are.
+    catalogue, times, begin: as for `write_interactions`.
+
+  Raises:
+    UserError: where its folder cannot be written or has no room for it.
+  """
+  folder = os.path.dirname(os.path.abspath(path))
+  while not os.path.exists(folder):
+    folder = os.path.dirname(folder)
+  if not os.path.isdir(folder):
+    raise UserError(f'{path}: cannot be written ({folder} is a file)')
+  if not os.access(folder, os.W_OK):
+    raise UserError(f'{path}: cannot be written (nothing may be written into {folder})')
+  row = len(begin) + len(str(number)) + len(',,\n') + 11 * (times is not None) + np.mean(
+    [len(word.encode()) for word in catalogue.ids[profiles.values[:10_000]].tolist()])
+  due, free = number * profiles.lengths.mean() * row, shutil.disk_usage(folder).free
+  if due > free:
+    raise UserError(f'{path}: a log of {number} users takes about {due / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free '
+                    f'in {folder}; ask for fewer --users or choose another --out')
+
+
 def write_interactions(path, drawn, number, catalogue, times, begin, identity):
   """Writes user_id, item_id and, with times, timestamp of generated users; goes on where it was stopped.
 
@@ -62,6 +90,8 @@ def write_interactions(path, drawn, number, catalogue, times, begin, identity):
           and os.path.getsize(part) >= state['bytes']):
     state = {'identity': identity, 'batches': 0, 'bytes': 0}
   try:
+    if not state['batches'] and os.path.exists(note):
+      os.remove(note)  # it tells of another log, and would be believed after a kill
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
     with open(part, 'r+b' if state['batches'] else 'wb') as file:
       file.truncate(state['bytes'])

@@ -25,7 +25,7 @@ _FIDELITY = {
 def words(report, out):
   """The report in a few lines for the terminal."""
   told, attack, copied = report['provenance'], report['privacy']['membership'], report['privacy']['copies']
-  lines = [
+  lines = [f'WARNING: {fault}' for fault in report['faults']] + [
     f'{_source(told)}: {number(told["users"], "generated user")}; critic {told["chosen"]["steps"]} steps, temperature '
     f'{told["chosen"]["temperature"]:g}, seed {told["seed"]}',
     f'privacy: {_membership(attack, told["max_auc"])}; near copies {_percent(copied["synthetic"]["near_0.8"])} '
@@ -54,7 +54,10 @@ def write(report, curves, nearness):
              for task, ones in _by_task(report) for one in ones if one['recommender'] == 'ours')]
   within = attack['auc'] <= told['max_auc']
   verdict = 'Within' if within else 'OVER'
-  notices = [page.notice(f'{verdict} the leakage budget: {_membership(attack, told["max_auc"])}.', within)]
+  notices = [page.notice(f'{verdict} the leakage budget: {_membership(attack, told["max_auc"])}.', within),
+             *(page.notice(f'{fault[0].upper()}{fault[1:]}.', False) for fault in report['faults'])]
+  if not report['faults']:
+    notices.append(page.notice('The generator neither diverged nor collapsed, and it memorised nobody.', True))
   drawn = {'utility': both(_utility, report, 'x'), 'popularity': both(_popularity, curves, 'both'),
            'nearness': both(_nearness, nearness, 'y')}
   return page.document(f'Generated users of {_source(told)}', tiles, notices, _sections(report), drawn, _CAPTIONS,

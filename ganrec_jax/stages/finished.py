@@ -6,6 +6,7 @@ import os
 import numpy as np
 from ml_collections import ConfigDict
 
+from ganrec_jax import artifacts
 from ganrec_jax.data import text
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import UserError
@@ -30,10 +31,15 @@ def load(workdir):
   """The workspace, the data, the encoder, what texts say, and the fitted closed form of a finished run.
 
   Raises:
-    UserError: where the work directory holds no finished run.
+    UserError: where the work directory holds no finished run, or one of other data.
   """
   config = config_of(workdir)
   space, prepared = workspace.make(config, workdir), prepare(config)
+  results, found = artifacts.read_json(os.path.join(workdir, 'results.json')) or {}, prepared.dataset.sha256()
+  made_of = results.get('data_sha256')
+  if made_of and made_of != found:
+    raise UserError(f'{workdir}: the data are not those of the run (SHA-256 {made_of[:16]} then, {found[:16]} now, '
+                    f'{prepared.dataset.items} items); give them back, or make another run in another --workdir')
   encoder = encode.text_encoder(space, prepared)
   content = encode.content(space, prepared, encoder)
   base, _, _ = tune.fit(space, prepared, content, recommend.judge_of(space, prepared))

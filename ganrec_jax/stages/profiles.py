@@ -79,10 +79,11 @@ def fit(workspace, prepared, kernel, people):
     people: `Population`.
 
   Returns:
-    steps of the critic -> `Generator`; 0 is the likelihood's training alone.
+    (steps of the critic -> `Generator`, fault): 0 is the likelihood's training alone. Where the game diverges or its
+    profiles collapse, the points before are kept and `fault` says what happened, else it is ''.
 
   Raises:
-    DataError: where training diverges.
+    DataError: where the likelihood's training diverges.
   """
   config, warm = configured(workspace.config), prepared.warm
   place = np.zeros(prepared.dataset.items, np.int32)
@@ -111,14 +112,18 @@ def fit(workspace, prepared, kernel, people):
 
   try:
     first = _cached(workspace, 'profiles_0.npz', key, likely)
-    prior = _prior(first['prior'])
-    fitted = [first, *(_cached(workspace, f'profiles_{steps}.npz', key, functools.partial(played, steps))
-                       for steps in points(config))]
   except loop.Diverged as error:
-    raise DataError(f'the generator of profiles diverged: {error}; '
-                    'lower profiles.vae_rate or profiles.g_rate') from error
+    raise DataError(f'the generator of profiles: {error}; lower profiles.vae_rate') from error
+  prior, fitted, fault = _prior(first['prior']), [first], ''
+  try:
+    for steps in points(config):
+      fitted.append(_cached(workspace, f'profiles_{steps}.npz', key, functools.partial(played, steps)))
+  except loop.Diverged as error:
+    fault = (f'{error}; the generator goes back to what it was after {int(fitted[-1]["steps"])} steps of the critic; '
+             'a lower profiles.g_rate or profiles.d_rate may help')
+    logging.warning('profiles: %s', fault)
   return {int(one['steps']): generator.make(one['params'], prior, warm, prepared.dataset.items, kernel)
-          for one in fitted}
+          for one in fitted}, fault
 
 
 def points(config):

@@ -19,7 +19,7 @@ from ganrec_jax.training.logs import Metrics
 
 
 class Diverged(Exception):
-  """A metric of a step was not finite; nothing was saved after the last good checkpoint."""
+  """Training went wrong, by a number that is not finite or worse; nothing was saved after the last good checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def _copy(tree):
 
 
 def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, around: Surroundings,
-        keep: Callable = lambda state: state, evaluate: Callable | None = None):
+        keep: Callable = lambda state: state, evaluate: Callable | None = None, check: Callable | None = None):
   """Trains until `schedule.steps` or until validation stops rising; goes on from a checkpoint where there is one.
 
   Args:
@@ -93,12 +93,14 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
     keep: `keep(state) -> pytree`, what is wanted of a state in the end (the averaged parameters, say).
     evaluate: `evaluate(kept) -> (value, metrics)`, after each chunk; the kept part with the highest value wins.
       Without it the last one is returned.
+    check: `check(start, metrics, state)`, after each chunk that began with step `start`, with metrics `[steps]`; raises
+      `Diverged` where training has gone wrong.
 
   Returns:
     (kept, summary): `summary` holds `steps`, `best` and `best_step`.
 
   Raises:
-    Diverged: where a metric of a step is not finite.
+    Diverged: where a metric of a step is not finite, or by `check`.
     Interrupted: after a checkpoint, where a stop was asked for.
   """
   chunk = make_chunk(step, sample, around.devices)
@@ -123,6 +125,8 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
     state, metrics = chunk(progress.state, data, key, start, length)
     metrics = jax.device_get(metrics)
     _check_finite(around.name, start, metrics)
+    if check is not None:
+      check(start, metrics, state)
     shown = {name: values.mean() for name, values in metrics.items()}
     progress = progress.replace(state=state, step=jnp.int32(start + length))
     progress, judged = _judge(progress, keep, evaluate)

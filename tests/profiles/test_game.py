@@ -81,9 +81,7 @@ def test_profiles_can_be_asked_for(fitted):
 def test_devices_agree_on_steps(fitted, devices):
   profiles, params, prior, _ = fitted
   decoder, encoder = game.parted(params)
-  critic = game.ProfileCritic().init(jax.random.key(1), jnp.zeros((1, planted.ITEMS)), _vectors())
-  g_optimizer, d_optimizer = game._optimizers(SMALL)
-  state = game.GameState(decoder, critic, g_optimizer.init(decoder), d_optimizer.init(critic), jnp.int32(0))
+  state = game.init_state(decoder, _vectors(), SMALL, jax.random.key(1))
   step = game.make_step(SMALL, planted.ITEMS, encoder, _vectors())
   sample = game.make_sample(SMALL, planted.ITEMS, int(profiles.lengths.max()), prior)
   found = []

@@ -144,9 +144,7 @@ def test_the_critic_of_the_game_learns_the_ratio_of_the_chances():
                                        jnp.float32), lengths)
   sample = game.make_sample(WORLD, items, 3, prior)
   vectors, (decoder, encoder) = jnp.eye(items), game.parted(params)
-  critic = game.ProfileCritic().init(jax.random.key(1), jnp.zeros((1, items)), vectors)
-  g_optimizer, d_optimizer = game._optimizers(WORLD)
-  state = game.GameState(decoder, critic, g_optimizer.init(decoder), d_optimizer.init(critic), jnp.int32(0))
+  state = game.init_state(decoder, vectors, WORLD, jax.random.key(1))
   chunk = make_chunk(game.make_step(WORLD, items, encoder, vectors), sample, jax.devices()[:1])
   state, _ = chunk(jax.tree.map(jnp.copy, state), likelihood.flat(real), jax.random.key(2), 0, 500)
 
