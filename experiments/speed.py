@@ -4,30 +4,39 @@
 
 Encoder: MiniLM over the sample world's texts, ours against transformers' BertModel under `inference_mode`, in batches
 of 32, in the given order and sorted by length. Adversarial step: the default of `configs/common.py` at Last.fm's sizes
-against the same step in eager torch (`torch_step.py`), after both have been held against each other. Both take turns,
-five times each; medians of the runs, compilation left out, since it is paid once.
+against the same step in eager torch (`torch_step.py`), after both have been held against each other. Profile critic
+step: likewise for the game of whole profiles (`torch_profile_step.py`), both drawing their own batches. Both take
+turns, five times each; medians of the runs, compilation left out, since it is paid once.
+
+    python experiments/speed.py encoder | adversary | profiles         one of the three
 """
 
+import dataclasses
 import importlib.util
 import pathlib
 import statistics
+import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import torch
-import torch_step
 import transformers
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
+
+from experiments import torch_profile_step, torch_step
 from ganrec_jax.adversarial import step
 from ganrec_jax.adversarial.step import AdversarialConfig
 from ganrec_jax.data import sample
 from ganrec_jax.encoding import tokenizer, vectors, weights
+from ganrec_jax.profiles import game, likelihood
+from ganrec_jax.profiles.config import ProfileConfig
 from ganrec_jax.training.devices import make_chunk
 
 RUNS, STEPS, BATCH = 5, 20, 32
-ITEMS, USERS, PAIRS, WIDTH, TEXT = 5000, 1900, 50_000, 64, 128  # about those of Last.fm
+ITEMS, USERS, PAIRS, WIDTH, TEXT, WARM, LENGTH = 5000, 1900, 50_000, 64, 128, 3700, 27  # about those of Last.fm
 
 
 def timed(function):
@@ -123,8 +132,37 @@ def adversary():
     print(f'  {name:32s} {STEPS / value:8.2f} steps/s   ratio {value / seconds["ganrec_jax"]:.2f}')
 
 
+def profiles():
+  """Steps a second of the profile game, ours and eager torch's, and how far apart their first metrics are."""
+  config = dataclasses.replace(ProfileConfig(), warm_up=0)
+  real, params, items, prior = torch_profile_step.world(config, USERS, WARM, LENGTH, 0)
+  decoder, encoder = game.parted(params)
+  state = game.init_state(decoder, items, config, jax.random.key(0))
+  sampler, rows = game.make_sample(config, WARM, int(real.lengths.max()), prior), likelihood.flat(real)
+  batches = [jax.jit(sampler)(key, rows) for key in jax.random.split(jax.random.key(1), 3)]
+  apart = torch_profile_step.apart(config, state, encoder, items, batches)
+  chunk = make_chunk(game.make_step(config, WARM, encoder, items), sampler, jax.devices()[:1])
+  theirs = torch_profile_step.Step(config, state, encoder, items)
+  draw = torch_profile_step.Sampler(config, real, WARM, prior)
+
+  def run_ours():
+    out, metrics = chunk(jax.tree.map(jnp.copy, state), rows, jax.random.key(2), 0, STEPS)
+    jax.block_until_ready(metrics)
+
+  def run_theirs():
+    for _ in range(STEPS):
+      theirs(draw())
+
+  seconds = take_turns({'ganrec_jax': run_ours, 'eager torch': run_theirs})
+  print(f'profile critic step: batch {config.batch}, {WARM} items, {config.penalty}; metrics of {len(batches)} steps '
+        f'at most {apart:.1e} apart, relative')
+  for name, value in seconds.items():
+    print(f'  {name:32s} {STEPS / value:8.2f} steps/s   ratio {value / seconds["ganrec_jax"]:.2f}')
+
+
 if __name__ == '__main__':
   print(f'jax {jax.__version__}, torch {torch.__version__} with {torch.get_num_threads()} threads, '
         f'{jax.devices()[0].device_kind}; medians of {RUNS} runs')
-  encoder()
-  adversary()
+  parts = {'encoder': encoder, 'adversary': adversary, 'profiles': profiles}
+  for name in sys.argv[1:] or parts:
+    parts[name]()

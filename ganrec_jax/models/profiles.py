@@ -52,8 +52,9 @@ class ProfileCritic(nn.Module):
   def __call__(self, x, vectors):
     own = self.param('items', nn.initializers.normal(.125), (x.shape[1], self.own))
     length = x.sum(1, keepdims=True)
-    means = 3 * x @ jnp.concatenate([vectors, own], 1) / jnp.sqrt(length + 1)
-    state = jnp.concatenate([means, jnp.log1p(length) - 3], 1)
+    # Apart, since only one of the two has gradients to compute.
+    sums = jnp.concatenate([x @ vectors, x @ own], 1)
+    state = jnp.concatenate([3 * sums / jnp.sqrt(length + 1), jnp.log1p(length) - 3], 1)
     for _ in range(2):
       state = nn.leaky_relu(nn.Dense(self.hidden)(state), .2)
     return nn.Dense(1)(state)[:, 0]
