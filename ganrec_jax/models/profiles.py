@@ -26,6 +26,13 @@ class ProfileVae(nn.Module):
     """Mean and log-variance `[batch, latent]` of q(z | x) for rows `x [batch, items]` of length 1."""
     return jnp.split(self.code(nn.tanh(self.inner(x))), 2, axis=-1)
 
+  def encode_listed(self, items, weights):
+    """The same for `unit_rows` of padded `items [batch, length]`, by the rows of the first layer that they name."""
+    first = self.inner.variables['params']
+    read = (first['kernel'][items] * weights[..., None]).sum(1)
+    read = read / jnp.maximum(jnp.linalg.norm(weights, axis=1, keepdims=True), 1e-12) + first['bias']
+    return jnp.split(self.code(nn.tanh(read)), 2, axis=-1)
+
   def states(self, z):
     """The decoder's last hidden layer `[batch, hidden]`."""
     return nn.tanh(self.outer(z))

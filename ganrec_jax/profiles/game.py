@@ -9,7 +9,7 @@ import optax
 
 from ganrec_jax.adversarial.losses import LOSSES, PENALTIES
 from ganrec_jax.models.cease import densify
-from ganrec_jax.models.profiles import ProfileCritic, ProfileVae, draw_profiles, unit_rows
+from ganrec_jax.models.profiles import ProfileCritic, ProfileVae, draw_profiles
 from ganrec_jax.profiles import health
 from ganrec_jax.profiles.likelihood import draw_latents, flat, gather
 from ganrec_jax.training import loop
@@ -96,8 +96,7 @@ def make_step(config, columns, encoder, vectors):
                                                     'margin': (weight * (real_logits - fake_logits)).mean()}
 
   def likelihood(decoder, part, weight):
-    mean, log_variance = model.apply(joined(decoder, encoder), unit_rows(part['items'], part['there'], columns),
-                                     method='encode')
+    mean, log_variance = model.apply(joined(decoder, encoder), part['items'], part['there'], method='encode_listed')
     logits = model.apply(joined(decoder, encoder), mean + jnp.exp(log_variance / 2) * part['noise'], method='decode')
     x = densify(part['items'], part['there'], columns)
     return -(weight * (x * jax.nn.log_softmax(logits)).sum(1)).mean()
@@ -115,9 +114,14 @@ def make_step(config, columns, encoder, vectors):
       nll, pull, against, push = jax.lax.pmean((nll, pull, against, push), axis)
     ratio = optax.tree.norm(pull['logits']) / jnp.maximum(optax.tree.norm(push['logits']), 1e-12)
     grads = jax.tree.map(lambda a, b: (1 - share) * a + share * ratio * b, pull, push)
-    updates, opt = g_optimizer.update(grads, state.decoder_opt)
+
+    def moved():
+      updates, opt = g_optimizer.update(grads, state.decoder_opt)
+      return optax.apply_updates(state.decoder, updates), opt
+    # A critic that has seen nothing yet would lead the decoder anywhere.
+    decoder, opt = jax.lax.cond(state.step >= config.warm_up, moved, lambda: (state.decoder, state.decoder_opt))
     metrics = {'nll': nll, 'adversarial': against, 'ratio': ratio, 'grad_norm': optax.tree.norm(grads)}
-    return optax.apply_updates(state.decoder, updates), opt, metrics
+    return decoder, opt, metrics
 
   def step(state, batch, axis=None):
     weight, parts = batch['weight'], {name: leaf for name, leaf in batch.items() if name != 'weight'}
@@ -126,10 +130,6 @@ def make_step(config, columns, encoder, vectors):
     critic_params, critic_opt, d_metrics = update_d(state.critic, state.critic_opt, real, fake, first, weight,
                                                     axis=axis)
     decoder, decoder_opt, g_metrics = update_g(state, critic_params, second, weight, axis)
-    # A critic that has seen nothing yet would lead the decoder anywhere.
-    ready = state.step >= config.warm_up
-    decoder, decoder_opt = (jax.tree.map(lambda new, old: jnp.where(ready, new, old), *pair)
-                            for pair in ((decoder, state.decoder), (decoder_opt, state.decoder_opt)))
     metrics = {f'd_{name}': value for name, value in d_metrics.items()}
     metrics |= {f'g_{name}': value for name, value in g_metrics.items()} | {'loss': g_metrics['nll']}
     for name, rows in (('real', real), ('fake', fake)):

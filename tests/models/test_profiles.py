@@ -80,3 +80,13 @@ def test_parameters_are_counted():
   params = profiles.ProfileVae(n, latent, hidden).init(jax.random.key(0), jnp.zeros((1, n)), jnp.zeros((1, latent)))
   due = (n + 1) * hidden + (hidden + 1) * 2 * latent + (latent + 1) * hidden + (hidden + 1) * n
   assert sum(leaf.size for leaf in jax.tree.leaves(params)) == due
+
+
+def test_listed_profiles_are_encoded_as_rows_are():
+  items = jnp.asarray([[3, 1, 4, 0], [2, 0, 0, 0], [0, 0, 0, 0]])
+  there = jnp.asarray([[1., 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
+  model = profiles.ProfileVae(6, 2, 5)
+  params = model.init(jax.random.key(0), jnp.zeros((1, 6)), jnp.zeros((1, 2)))
+  due = model.apply(params, profiles.unit_rows(items, there, 6), method='encode')
+  found = model.apply(params, items, there, method='encode_listed')
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, due)
