@@ -8,7 +8,9 @@ against the same step in eager torch (`torch_step.py`), after both have been hel
 step: likewise for the game of whole profiles (`torch_profile_step.py`), both drawing their own batches. Both take
 turns, five times each; medians of the runs, compilation left out, since it is paid once.
 
-    python experiments/speed.py encoder | adversary | profiles         one of the three
+Users: how many a second are drawn, held against all real ones, and written.
+
+    python experiments/speed.py encoder | adversary | profiles | users         one of the four
 """
 
 import dataclasses
@@ -16,6 +18,7 @@ import importlib.util
 import pathlib
 import statistics
 import sys
+import tempfile
 import time
 
 import jax
@@ -30,8 +33,9 @@ from experiments import torch_profile_step, torch_step
 from ganrec_jax.adversarial import step
 from ganrec_jax.adversarial.step import AdversarialConfig
 from ganrec_jax.data import sample
+from ganrec_jax.data.types import Catalogue
 from ganrec_jax.encoding import tokenizer, vectors, weights
-from ganrec_jax.profiles import game, likelihood
+from ganrec_jax.profiles import game, generator, likelihood, logs, privacy
 from ganrec_jax.profiles.config import ProfileConfig
 from ganrec_jax.training.devices import make_chunk
 
@@ -160,9 +164,30 @@ def profiles():
     print(f'  {name:32s} {STEPS / value:8.2f} steps/s   ratio {value / seconds["ganrec_jax"]:.2f}')
 
 
+def users():
+  """Generated users a second, from the draw to the written log, and of them the draw alone."""
+  config, many = ProfileConfig(), 16 * generator.BATCH
+  real, params, _, prior = torch_profile_step.world(config, USERS, WARM, LENGTH, 0)
+  made = generator.make(params, prior, np.arange(WARM), WARM, None)
+  ids = np.array([f'item{k}' for k in range(WARM)])
+  catalogue = Catalogue(ids, ids, ids, ((),) * WARM)
+
+  def drawn():
+    return generator.stream(made, .6, jax.random.key(0), many)
+
+  with tempfile.TemporaryDirectory() as folder:
+    def written():
+      for part in logs.write_interactions(f'{folder}/log.csv', drawn(), many, catalogue, None, 'synthetic', ''):
+        privacy.nearest(real, part, WARM)
+    seconds = take_turns({'drawn': lambda: list(drawn()), 'drawn, compared, written': written})
+  print(f'users: {many} of {WARM} items, {USERS} real ones')
+  for name, value in seconds.items():
+    print(f'  {name:32s} {many / value:8.0f} users/s')
+
+
 if __name__ == '__main__':
   print(f'jax {jax.__version__}, torch {torch.__version__} with {torch.get_num_threads()} threads, '
         f'{jax.devices()[0].device_kind}; medians of {RUNS} runs')
-  parts = {'encoder': encoder, 'adversary': adversary, 'profiles': profiles}
+  parts = {'encoder': encoder, 'adversary': adversary, 'profiles': profiles, 'users': users}
   for name in sys.argv[1:] or parts:
     parts[name]()

@@ -7,6 +7,7 @@ from ganrec_jax.profiles import game, likelihood
 from ganrec_jax.profiles.config import ProfileConfig
 
 
+@pytest.mark.slow
 def test_both_steps_measure_the_same():
   pytest.importorskip('torch', reason='parity needs torch')
   from experiments import torch_profile_step

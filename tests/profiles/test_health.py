@@ -71,6 +71,7 @@ def test_a_generator_of_one_mode_has_collapsed(fitted):
   assert _faults(profiles, held_out, drawn, asked=True) == ()
 
 
+@pytest.mark.slow
 def test_a_collapse_stops_the_game_and_names_the_steps(fitted):
   profiles, params, prior = fitted
   with pytest.raises(loop.Diverged, match=r'the decoder collapsed: .*(distinct items|cosine).* \(steps 0 to 3\)'):
@@ -123,6 +124,7 @@ def test_copies_of_real_users_are_memorised():
   assert _faults(members, held_out, other) == ()
 
 
+@pytest.mark.slow
 def test_a_decoder_that_knows_few_users_by_heart_has_memorised():
   random = np.random.default_rng(0)
   members, held_out = (worlds.uniform(random, 40, planted.ITEMS, .3) for _ in range(2))
