@@ -90,11 +90,10 @@ class Guard:
     except TimeoutError:
       if status is None:
         await _refuse(answer, 503, f'no answer within {self.limits.seconds:g} seconds; try again later')
-    except Exception as error:
+    except Exception:  # whatever it is, the client is told no more than that
       _LOG.exception('a request failed')
       if status is None:
         await _refuse(answer, 500, 'something went wrong here; it is in the log of the server')
-      del error
     finally:
       seconds, path = time.perf_counter() - start, scope['path']
       self.metrics.request(path if path in self.paths else 'other', status, seconds)

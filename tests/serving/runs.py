@@ -1,7 +1,6 @@
 """A small fitted run, as the server answers from, without the stages that take long."""
 
 import contextlib
-import functools
 import threading
 import time
 
@@ -13,7 +12,6 @@ from ganrec_jax.stages.prepare import prepare
 from ..stages import worlds
 
 
-@functools.cache
 def parts(path, **base):
   """What `finished.load` returns, for the testing config without an encoder."""
   config = worlds.config(encoder={'kind': 'none'}, base={'sweeps': 3, **base})
@@ -22,13 +20,13 @@ def parts(path, **base):
   return space, prepared, None, content, recommend.fit_base(space, prepared, content, 'dense')[0]
 
 
-def small(path, **base):
+def small(fitted):
   """The `Run` of `parts`."""
-  return answers.make(*parts(path, **base), 'a run')
+  return answers.make(*fitted, 'a run')
 
 
 def finished_in(path):
-  """Makes the folder `path` the work directory of a finished run; fits it."""
+  """Makes the folder `path` the work directory of a finished run, whose base model is fitted when it is first read."""
   config = worlds.config(encoder={'kind': 'none'}, base={'sweeps': 3, 'turn_knobs': False}).to_dict()
   digest = artifacts.digest(config)
   artifacts.write_json(path / 'config.json', {'config': config, 'sha256': digest})

@@ -14,13 +14,13 @@ from . import runs
 
 
 @pytest.fixture(scope='module', params=['dense', 'low_rank'])
-def path(request, tmp_path_factory):
-  return tmp_path_factory.mktemp('work'), {} if request.param == 'dense' else {'dense_items': 20, 'rank': 40}
+def fitted(request, dense, tmp_path_factory):
+  return dense if request.param == 'dense' else runs.parts(tmp_path_factory.mktemp('low'), dense_items=20, rank=40)
 
 
 @pytest.fixture(scope='module')
-def run(path):
-  return runs.small(path[0], **path[1])
+def run(fitted):
+  return runs.small(fitted)
 
 
 def ids(run, items):
@@ -126,9 +126,9 @@ def test_similar_items_are_the_nearest_factors(run):
   assert named(answer) == ids(run, np.argsort(-cosine)[:5])
 
 
-def test_words_are_read_as_the_kernel_reads_them(path, run):
+def test_words_are_read_as_the_kernel_reads_them(fitted, run):
   words = f'An album: {", ".join(run.catalogue.phrases[int(run.reader.warm[7])])}'
-  space, prepared, encoder, _, base = runs.parts(path[0], **path[1])
+  space, prepared, encoder, _, base = fitted
   alike, factor = run.reader.read(words)
   kernel = finished.kernel_with(space, prepared, encoder, words, '--item_text')
   np.testing.assert_allclose(alike, finished.alike(kernel)[prepared.warm], atol=2e-3)

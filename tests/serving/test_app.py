@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import logging
 import math
+import shutil
 import time
 
 import httpx
@@ -23,8 +24,8 @@ jax.monitoring.register_event_duration_secs_listener(
 
 
 @pytest.fixture(scope='module')
-def workdir(tmp_path_factory):
-  return runs.finished_in(tmp_path_factory.mktemp('work'))
+def workdir(finished_run, tmp_path_factory):
+  return shutil.copytree(finished_run, tmp_path_factory.mktemp('served') / 'work')
 
 
 @pytest.fixture(scope='module')

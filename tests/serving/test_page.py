@@ -26,9 +26,9 @@ def browser():
 
 
 @pytest.fixture(scope='module')
-def url(tmp_path_factory):
+def url(dense, tmp_path_factory):
   folder = tmp_path_factory.mktemp('work')
-  run = runs.small(folder)
+  run = runs.small(dense)
   titles = run.catalogue.titles.astype('U100')
   titles[np.flatnonzero(~run.warm)[0]] = titles[np.argmax(run.popularity)] = EVIL
   run = dataclasses.replace(run, catalogue=dataclasses.replace(run.catalogue, titles=titles))

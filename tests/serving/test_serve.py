@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,7 +17,6 @@ from ganrec_jax.errors import UserError
 from ganrec_jax.serving import server
 
 from ..test_main import environment
-from . import runs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -59,8 +59,9 @@ def test_a_directory_without_a_run_is_refused(tmp_path):
     server.run(str(tmp_path), '127.0.0.1', 0)
 
 
-def test_a_stop_answers_what_has_begun_and_ends_well(tmp_path):
-  with command(f'--workdir={runs.finished_in(tmp_path)}', '--port=0') as running, \
+def test_a_stop_answers_what_has_begun_and_ends_well(finished_run, tmp_path):
+  workdir = shutil.copytree(finished_run, tmp_path / 'work')
+  with command(f'--workdir={workdir}', '--port=0') as running, \
        concurrent.futures.ThreadPoolExecutor(8) as threads:
     url = next(json.loads(line)['url'] for line in running.stderr if '"url"' in line)
     with httpx.Client(base_url=url, timeout=60) as client:
