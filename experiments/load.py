@@ -14,9 +14,11 @@ import csv
 import gzip
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import aiohttp
@@ -55,24 +57,21 @@ def questions(workdir, rng):
 def served(workdir):
   """Starts the server; gives its address and the seconds from the start to the first answer."""
   start = time.perf_counter()
-  with subprocess.Popen([sys.executable, '-m', 'ganrec_jax.serve', f'--workdir={workdir}', '--port=0'],
-                        stderr=subprocess.PIPE, text=True) as server:
+  with tempfile.NamedTemporaryFile('r+') as log, subprocess.Popen(
+      [sys.executable, '-m', 'ganrec_jax.serve', f'--workdir={workdir}', '--port=0'], stderr=log) as server:
     try:
-      lines = []
-      for line in server.stderr:
-        lines.append(line)
-        if '"url"' in line:
-          url = json.loads(line)['url'].rstrip('/')
-          break
-      else:
-        raise SystemExit('the server did not start:\n' + ''.join(lines))
-      drain = subprocess.Popen(['cat'], stdin=server.stderr, stdout=subprocess.DEVNULL)
+      url = None
+      while url is None:
+        if server.poll() is not None:
+          raise SystemExit(f'the server did not start:\n{pathlib.Path(log.name).read_text()}')
+        time.sleep(.02)
+        lines = pathlib.Path(log.name).read_text().splitlines()
+        url = next((json.loads(line)['url'].rstrip('/') for line in lines if '"url"' in line), None)
       asyncio.run(_first(url))
       yield url, time.perf_counter() - start
     finally:
       server.send_signal(signal.SIGTERM)
       server.wait()
-      drain.wait()
 
 
 async def _first(url):

@@ -311,7 +311,7 @@ def contributions(params, deviations, items, weights, places):
     entries = params.item_item.entries(items, places)
   else:
     entries = np.asarray(params.item_item)[np.ix_(items, places)]
-  square, warm = np.asarray(params.square, np.float64)[places], np.asarray(params.warm)[places]
+  square, warm = np.asarray(params.square)[places].astype(np.float64), np.asarray(params.warm)[places]
   norm = np.where(square > 0, square, 1) ** (-.5 * power)
   blend = length**activity * np.where(warm, warm_blend, cold_blend) * norm
   sd_factors, sd_linear = (float(one) if one > 0 else 1. for one in deviations)
