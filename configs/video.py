@@ -10,7 +10,7 @@ Likewise `movielens_1m` and `movielens_32m`. They read ml-latest-small.zip, ml-1
 
 NDCG@20 of the row no_augmentation to expect on two CPU cores, seed 0: sample warm .187 (popularity .087), cold .237 (a
 random order .110), in 2 to 3 minutes; `movielens_small` over the five frozen draws
-warm .264, cold .337, all .245, tail .032; cold moves by .04 from draw to draw.
+warm .265, cold .335, all .243, tail .028; cold moves by .04 from draw to draw.
 """
 
 import os
