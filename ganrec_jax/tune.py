@@ -7,7 +7,6 @@ command that was stopped goes on from there, and several processes with the same
 DIR/tuned.py, for --config=DIR/tuned.py, and DIR/tune.png: what mattered. It needs `pip install 'ganrec_jax[tune]'`.
 """
 
-import runpy
 import sys
 
 from absl import flags, logging
@@ -19,26 +18,13 @@ _TRIALS = flags.DEFINE_integer('trials', 40, 'How many trials there shall be, th
 _WORKDIR = flags.DEFINE_string('workdir', 'runs/tune', 'Where data, encoder and trials are kept.')
 
 
-def space_of(path):
-  """The search space that goes with a config file.
-
-  Raises:
-    UserError: where neither the file nor the configs/common.py that it uses declares one.
-  """
-  names = runpy.run_path(path)
-  found = names.get('search_space') or getattr(names.get('common'), 'search_space', None)
-  if found is None:
-    raise UserError(f'{path}: has no search_space(); see the one in configs/common.py')
-  return found()
-
-
 def _main(_):
   logging.set_verbosity(logging.INFO)
   from ganrec_jax import tuning  # imports jax, after the flags are known to be right
   from ganrec_jax.training import interrupt, logs
   logging.get_absl_handler().addFilter(logs.ours)
   try:
-    space = space_of(command.find_config(command.given()).partition(':')[0])
+    space = tuning.space_of(command.find_config(command.given()).partition(':')[0])
     with interrupt.graceful():
       print(tuning.run(command.CONFIG.value, space, _WORKDIR.value, _TRIALS.value))
   except UserError as error:

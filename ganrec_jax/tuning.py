@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pprint
+import runpy
 
 import jax
 import matplotlib.figure
@@ -15,6 +16,19 @@ from ganrec_jax.models import closed_form
 from ganrec_jax.stages import encode, recommend, tune, workspace
 from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.training import interrupt
+
+
+def space_of(path):
+  """The search space that goes with a config file.
+
+  Raises:
+    UserError: where neither the file nor the configs/common.py that it uses declares one.
+  """
+  names = runpy.run_path(path)
+  found = names.get('search_space') or getattr(names.get('common'), 'search_space', None)
+  if found is None:
+    raise UserError(f'{path}: has no search_space(); see the one in configs/common.py')
+  return found()
 
 
 def run(config, search_space, workdir, trials):

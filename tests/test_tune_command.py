@@ -11,7 +11,6 @@ import time
 import numpy as np
 import pytest
 
-from ganrec_jax import tune as command
 from ganrec_jax import tuning
 from ganrec_jax.data.types import PARTS
 from ganrec_jax.errors import UserError
@@ -164,7 +163,7 @@ def test_the_space_takes_in_the_configs_own_values():
 def test_every_config_has_a_space_of_fields_that_it_has():
   for path in sorted((worlds.ROOT / 'configs').glob('*.py')):
     if path.name != 'tables.py' and path.name != 'common.py':
-      assert set(tuning._including(command.space_of(str(path)), config())) == set(command.space_of(str(path)))
+      assert set(tuning._including(tuning.space_of(str(path)), config())) == set(tuning.space_of(str(path)))
 
 
 @pytest.mark.parametrize(('space', 'trials', 'words'), [
@@ -179,7 +178,7 @@ def test_mistakes_are_named(space, trials, words, tmp_path):
 def test_without_a_search_space_or_optuna_it_is_said(tmp_path, monkeypatch):
   (tmp_path / 'mine.py').write_text('def get_config():\n  return None\n')
   with pytest.raises(UserError, match=r'mine\.py: has no search_space\(\)'):
-    command.space_of(str(tmp_path / 'mine.py'))
+    tuning.space_of(str(tmp_path / 'mine.py'))
   monkeypatch.setitem(sys.modules, 'optuna', None)
   with pytest.raises(UserError, match=r'needs Optuna, which is not installed'):
     tuning.run(config(), SPACE, str(tmp_path), 1)
