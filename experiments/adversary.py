@@ -150,12 +150,19 @@ def differences(found, resamples=10000):
         for task in rows.TASKS:
           mine, base = mean(label, which, task), mean(other, which, task)
           due = np.mean([draw[task].mean() for draw in base])
-          cell = rows.difference(mine, base, task, resamples)
+          cell = _difference(mine, base, task, resamples)
           cells.append({'row': label, 'to': other, 'against': to, 'weight': which, 'task': task,
                         'percent': {key: float(100 * cell[key] / due) if due > 0 else None
                                     for key in ('mean', 'low', 'high')}} | cell)
       out += rows.corrected(cells)
   return out
+
+
+def _difference(mine, base, task, resamples):
+  # Where validation took nothing of an offer there is nothing to resample.
+  if all((a[task] == b[task]).all() for a, b in zip(mine, base, strict=True)):
+    return {'mean': 0., 'low': 0., 'high': 0., 'p': 1.}
+  return rows.difference(mine, base, task, resamples)
 
 
 def _options():
