@@ -107,7 +107,8 @@ def run(name, names, draws, seeds, quick, load, workdir):
   return {'name': name, 'quick': quick, 'draws': draws, 'seeds': seeds, 'git_revision': pipeline.revision(),
           'data_sha256': hashes, 'device': jax.devices()[0].device_kind, 'jax': jax.__version__,
           'wall_seconds': time.perf_counter() - start, 'weights': (0., *court.weights(quick)), 'fixed': court.FIXED,
-          'rows': {label: summary(label, found[label]) for label in (NOTHING, *ROWS) if label in found},
+          'order': [label for label in (NOTHING, *ROWS) if label in found],
+          'rows': {label: summary(label, cells) for label, cells in found.items()},
           'differences': differences(found)}
 
 

@@ -42,7 +42,8 @@ def table(result, weight='fixed'):
   """Every row's difference to no augmentation in percent, as Markdown; in the first row NDCG@20 itself."""
   lines = [f'| {result["name"]}, {weight} weight | way in | ' + ' | '.join(TASKS) + ' | weight | runs |',
            '|---' * (len(TASKS) + 4) + '|']
-  for row, found in result['rows'].items():
+  for row in result['order']:
+    found = result['rows'][row]
     if 'way' not in found:
       means = ' | '.join(f'{sum(found[task]) / len(found[task]):.4f}' for task in TASKS)
       lines.append(f'| {row} | | {means} | | |')
@@ -62,7 +63,7 @@ def _counts(statuses):
 def adversaries(result, rows):
   """What the adversary itself adds: each design less its control in percent, as Markdown."""
   lines = [f'| {result["name"]} | less | weight | ' + ' | '.join(TASKS) + ' |', '|---' * (len(TASKS) + 3) + '|']
-  for row in result['rows']:
+  for row in result['order']:
     if row in rows and rows[row].control in result['rows']:
       for weight in ('fixed', 'chosen'):
         cells = ' | '.join(_percent(_cell(result, row, task, weight, 'control')) for task in TASKS)
@@ -106,7 +107,7 @@ def _verdict(results, rows):
 
 def words(results, rows):
   """The page as Markdown."""
-  parts = ['# Does an adversary help a recommender?', '', _how(results), '', '![Differences](adversary.png)', '',
+  parts = ['# Does an adversary help a recommender?', '', _how(results, rows), '', '![Differences](adversary.png)', '',
            '## What came out', '', _verdict(results, rows), '', '## Against no augmentation', '',
            'Differences in percent of NDCG@20 with 95% intervals; *: significant after Holm\'s correction over the '
            'table. The first row is NDCG@20 itself. `weight` is the one of each run.']
@@ -128,10 +129,13 @@ def _reasons(results):
   return found or ['Every run converged.']
 
 
-def _how(results):
+def _how(results, rows):
+  def minutes(one):
+    return sum(sum(row.get('seconds', ())) for row in one['rows'].values()) / 60
   told = '; '.join(f'{one["name"]}: {one["draws"]} draw{"s" * (one["draws"] > 1)}, {one["seeds"]} '
                    f'seed{"s" * (one["seeds"] > 1)}' + ', a quick look with a quarter of the steps' * one['quick']
-                   + f', {one["wall_seconds"] / 60:.0f} minutes on {one["device"]}' for one in results)
+                   + f', {len(one["order"]) - 1} of {len(rows)} rows, {minutes(one):.0f} minutes of fitting on '
+                   f'{one["device"]}' for one in results)
   few = any(one['draws'] < 5 for one in results)
   return (
     'Written by `python experiments/adversary.py`. The base model is the closed form of this package with the content '
