@@ -46,7 +46,8 @@ def noisy_texts(case, key):
 def _moved(z, warm, weights, key, size):
   """How far noise on the texts `z [items, e]` moves what their part of the kernel predicts, `[SAMPLES, items, dim]`."""
   def one(noise):
-    moved = z + size * noise / z.shape[1] ** .5
+    # Where there is no text there is none to be moved.
+    moved = z + size * noise / z.shape[1] ** .5 * (jnp.abs(z).sum(1, keepdims=True) > 0)
     moved = moved / jnp.maximum(jnp.linalg.norm(moved, axis=1, keepdims=True), 1e-12)
     return (jnp.exp(kernels.SHARPNESS * (moved @ z[warm].T - 1)) - before) @ weights
 
@@ -57,7 +58,10 @@ def _moved(z, warm, weights, key, size):
 
 def text_noise(case, seed, way):
   """Noise on the text vectors, of the size that moves their predictions as far as z moves G's fakes."""
-  key, due = court.key_of('text_noise', seed), spread(gans.sampled(case, 'cross_entropy', seed)[0])
+  fakes, ended = gans.sampled(case, 'cross_entropy', seed)
+  if fakes is None:
+    return court.nothing(case, way, ended)
+  key, due = court.key_of('text_noise', seed), spread(fakes)
   make, low, high = noisy_texts(case, key), 0., _LARGEST
   for _ in range(_HALVINGS):
     middle = (low + high) / 2
@@ -65,7 +69,8 @@ def text_noise(case, seed, way):
   found = make(low)
   report = {'noise': low, 'spread': spread(found), 'spread_due': due}
   if way == 'vectors':
-    return court.of_vectors(case, found.mean(0), report)
+    items = case.base.factors.items
+    return court.of_vectors(case, jnp.where(case.data.cold[:, None], found.mean(0), items), report)
   return court.of_pairs(case, court.drawn(case, found, jax.random.fold_in(key, 1)), 'text_noise', report)
 
 

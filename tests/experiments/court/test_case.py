@@ -106,6 +106,19 @@ def test_noise_on_texts_grows_with_its_size_and_is_none_at_none():
   assert 0 < controls.spread(small) < controls.spread(large)
 
 
+def test_noise_of_matched_size_moves_new_items_alone_and_no_further_than_the_generator(monkeypatch):
+  case = cases.small()
+  fakes = case.prior + .002 * jax.random.normal(jax.random.key(0), (8, *case.prior.shape))
+  monkeypatch.setattr(controls.gans, 'sampled', lambda *args: (fakes, {}))
+  offer = controls.text_noise(case, 0, 'vectors')
+  assert offer.report['spread'] == pytest.approx(controls.spread(fakes), rel=.02)
+  moved = np.abs(np.asarray(offer.at(1.).factors.items - case.base.factors.items)).max(1)
+  told = np.abs(case.problem.whitened).sum(1) > 0
+  assert not moved[case.warm].any() and moved[case.data.cold & told].all()
+  monkeypatch.setattr(controls.gans, 'sampled', lambda *args: (None, {'status': 'diverged', 'reason': 'loss is nan'}))
+  assert controls.text_noise(case, 0, 'interactions').report['status'] == 'diverged'
+
+
 def test_noise_on_vectors_has_the_covariance_of_what_texts_leave_open():
   case = cases.small()
   left = np.asarray(case.factors - case.prior[case.warm])
