@@ -54,6 +54,7 @@ setup(
         'postgres': ['psycopg[binary]>=3.1,<4'],
         'test': ['faiss-cpu>=1.13', 'httpx', 'hypothesis', 'optuna>=5,<6', 'psycopg[binary]>=3.1,<4', 'pytest',
                  'scikit-learn', 'scipy'],
+        'track': ['wandb>=0.31,<1'],
         'tune': ['optuna>=5,<6', 'scikit-learn'],  # the search, and what mattered in it
     },
 )

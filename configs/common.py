@@ -298,6 +298,11 @@ def base():
   config.evaluation = ConfigDict()
   # Draws of the bootstrap over users.
   config.evaluation.resamples = 10_000
+
+  config.track = ConfigDict()
+  # Whether Weights & Biases hears of the run as well: kept in WORKDIR/wandb for `wandb sync`, or sent at once where the
+  # environment variable WANDB_MODE is online; needs `pip install 'ganrec_jax[track]'`.
+  config.track.wandb = False
   return config
 
 

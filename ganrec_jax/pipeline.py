@@ -1,6 +1,8 @@
 """The stages in order: prepare, encode, adversarial, expand, recommend, evaluate; each leaves its artifacts."""
 
 import contextlib
+import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -11,6 +13,7 @@ import sys
 import time
 
 import jax
+import numpy as np
 from absl import logging
 
 from ganrec_jax import __version__, artifacts
@@ -18,12 +21,12 @@ from ganrec_jax.adversarial import expand
 from ganrec_jax.data import split_files, splits
 from ganrec_jax.errors import ConfigError, UserError
 from ganrec_jax.evaluation import strata, table
-from ganrec_jax.report import index, telling
+from ganrec_jax.report import boards, index, telling
 from ganrec_jax.stages import adversary, encode, profiles, recommend, tune, workspace
 from ganrec_jax.stages.evaluate import Evaluation, show_people
 from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.stages.validate import validate as look
-from ganrec_jax.training import interrupt
+from ganrec_jax.training import interrupt, logs, tracking
 
 # Whose versions are written down with the results.
 _LIBRARIES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
@@ -58,6 +61,7 @@ def check(config):
 
   Raises:
     ConfigError: for the first value out of range.
+    UserError: where it asks for a package that is not installed.
   """
   encode.check(config)
   splits.SplitConfig(**config.split.to_dict())
@@ -67,6 +71,7 @@ def check(config):
   adversary.draws(config)
   adversary.rows_of(config)
   profiles.configured(config)
+  tracking.check(config)
   if config.evaluation.resamples < 1:
     raise ConfigError(f'evaluation.resamples is {config.evaluation.resamples}; allowed are whole numbers from 1 on')
 
@@ -121,7 +126,16 @@ def run(config, path, dataset=None, command=''):
     print(pathlib.Path(table_path).read_text(encoding='utf-8'), end='')
     _make_page(path, prepared)
     return
-  split_files.write_split(os.path.join(path, 'split.csv.gz'), prepared.dataset, prepared.split)
+  with tracking.started(config, path, key) as tracked:
+    tell = None if tracked is None else functools.partial(tracking.log, tracked)
+    made = _work(dataclasses.replace(space, metrics=logs.Metrics(path, tell)), prepared, timed, tracked)
+  artifacts.write_json(done, key)
+  _make_page(path, prepared, made)
+
+
+def _work(space, prepared, timed, tracked):
+  """All stages after prepare; what was generated, a `Generated` with the weights that were chosen."""
+  split_files.write_split(os.path.join(space.path, 'split.csv.gz'), prepared.dataset, prepared.split)
   encoder = timed('encode', encode.text_encoder, space, prepared)
   content = timed('encode', encode.content, space, prepared, encoder)
   judge = recommend.judge_of(space, prepared)
@@ -139,12 +153,16 @@ def run(config, path, dataset=None, command=''):
   evaluation.finish()
   weights = {row: evaluation.choices[row].get('weight', 1.) for row in generated}
   made = expand.joined(generated, weights)
-  expand.write(os.path.join(path, 'generated.csv.gz'), made, prepared.dataset.user_ids, prepared.dataset.catalogue.ids)
+  expand.write(os.path.join(space.path, 'generated.csv.gz'), made, prepared.dataset.user_ids,
+               prepared.dataset.catalogue.ids)
   told = {'generated': reports, 'choices': evaluation.choices, 'base': tuned,
           'encoder': {} if encoder is None else encoder.summary}
-  _report(space, prepared, evaluation, timed, told, show_people(space, prepared, first))
-  artifacts.write_json(done, key)
-  _make_page(path, prepared, made)
+  records = _report(space, prepared, evaluation, timed, told, show_people(space, prepared, first))
+  texts = {} if content.texts is None else {'texts': content.texts}
+  boards.write(space.path, prepared, texts | {'factors': np.asarray(base.factors.items)}, made)
+  if tracked is not None:
+    tracking.tell(tracked, records)
+  return made
 
 
 def _make_page(path, prepared, made=None):
@@ -179,11 +197,12 @@ def validate(config, path, dataset=None):
 
 
 def _report(space, prepared, evaluation, timed, told, people):
-  """Writes results.json and the table, and prints the table."""
+  """Writes results.json and the table, prints the table, and returns its records."""
   config, data, resamples = space.config, prepared.dataset, space.config.evaluation.resamples
   results = {row: evaluation.results[row] for row in _order(evaluation.results)}
   elapsed = timed.elapsed()
   tasks = list(results['no_augmentation'])
+  records = table.records(results, config.seed, resamples)
   found = table.differences(list(results), tasks, results, seed=config.seed, resamples=resamples)
   artifacts.write_json(os.path.join(space.path, 'results.json'), {
     'config': config.to_dict(), 'config_sha256': artifacts.digest(config.to_dict()), 'git_revision': revision(),
@@ -192,7 +211,7 @@ def _report(space, prepared, evaluation, timed, told, people):
     'wall_seconds': elapsed, 'versions': versions(),
     'dataset': {'users': data.users, 'items': data.items, 'interactions': len(data.interactions), **data.info,
                 'split': splits.describe(prepared.split, data)},
-    'stages': timed.seconds, **told, 'rows': table.records(results, config.seed, resamples),
+    'stages': timed.seconds, **told, 'rows': records,
     'differences': table.difference_records(found),
     'strata': strata.records({row: evaluation.strata[row] for row in results}, config.seed, resamples)})
   words = table.format_table(list(results), tasks, results, simulated=data.info['simulated'], found=found)
@@ -202,6 +221,7 @@ def _report(space, prepared, evaluation, timed, told, people):
   artifacts.write_atomically(os.path.join(space.path, 'table.txt'), lambda file: file.write(text.encode()))
   space.metrics.close()
   print(text, end='')
+  return records
 
 
 def _order(rows):

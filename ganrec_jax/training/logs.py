@@ -56,13 +56,14 @@ class Metrics:
 
   Args:
     workdir: the work directory, or None to write nothing.
+    tell: who else hears of each line, `tell(stage, step, values)`, or None.
   """
 
-  def __init__(self, workdir):
+  def __init__(self, workdir, tell=None):
     self._path = workdir and os.path.join(workdir, 'metrics.jsonl')
     self._restarts = workdir and os.path.join(workdir, 'restarts.jsonl')
     self._board = workdir and os.path.join(workdir, 'tensorboard')
-    self._writers = {}
+    self._writers, self._tell = {}, tell
 
   def rewind(self, stage, step):
     """Drops the lines of `stage` (all where `step` is 0) that lie after `step`, and a torn last line.
@@ -92,6 +93,8 @@ class Metrics:
       self._writers[stage] = SummaryWriter(os.path.join(self._board, stage), write_to_disk=True)
     for name, value in values.items():
       self._writers[stage].add_scalar(name, value, int(step))
+    if self._tell:
+      self._tell(stage, int(step), values)
 
   def close(self):
     """Writes out the event files."""
