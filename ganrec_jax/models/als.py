@@ -64,7 +64,7 @@ class AlsParams:
   base_reg: jax.Array
 
 
-def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
+def fit(histories, num_items, warm_items, kernel, config, key, generated=None, counts=None):
   """Fits user and item factors to weighted implicit feedback.
 
   A user's factor solves (a V'V + sum w v v' + reg (n_u + a N_items) I) u = sum w v, n_u the sum of his weights
@@ -85,6 +85,8 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
     config: `AlsConfig`.
     key: for the initial item factors.
     generated: `Ragged` over users of generated interactions, warm and cold items, or None.
+    counts: float32 `[users]`, how many users each row stands for where items are fitted, unobserved pairs and all; 1
+      each without.
 
   Raises:
     DataError: where a history holds an item that is not warm, or there is no warm item.
@@ -98,7 +100,8 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
   if generated is not None:
     warm_part = select(generated, place[generated.values] >= 0)
     by_user = merge(real, dataclasses.replace(warm_part, values=place[warm_part.values]))
-  by_item = _transposed(by_user, len(warm))
+  number = len(histories) if counts is None else float(counts.sum())
+  by_item = _transposed(by_user, len(warm), counts)
 
   prior = kernel is not None and config.kappa > 0
   cold = np.setdiff1d(np.arange(num_items), warm)
@@ -106,29 +109,30 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
   user_batches, item_batches = _batches(by_user), _batches(by_item)
   real_batches = user_batches if generated is None else _batches(real)
   items = .1 / np.sqrt(config.dim) * jax.random.normal(key, (len(warm), config.dim))
-  user_base, item_base = (config.reg * config.unobserved * n for n in (len(warm), len(histories)))
+  user_base, item_base = (config.reg * config.unobserved * n for n in (len(warm), number))
   zeros = jnp.zeros((len(histories), config.dim))
 
   def user_step(items, batches):
-    return _step(zeros, items, batches, config.unobserved, config.reg, user_base, 0.)
+    return _step(zeros, items, config.unobserved * _gram(items), batches, config.reg, user_base, 0.)
 
   for sweep in range(config.sweeps):
     users = user_step(items, user_batches)
+    gram = config.unobserved * _gram(users if counts is None else users * jnp.sqrt(jnp.asarray(counts))[:, None])
     if prior and sweep >= _PLAIN_SWEEPS:
-      items = _step(texts.leave_one_out(items), users, item_batches, config.unobserved,
-                    _PRIOR_SHRINKAGE * config.reg, _PRIOR_SHRINKAGE * item_base, config.kappa)
+      items = _step(texts.leave_one_out(items), users, gram, item_batches, _PRIOR_SHRINKAGE * config.reg,
+                    _PRIOR_SHRINKAGE * item_base, config.kappa)
     else:
-      items = _step(jnp.zeros_like(items), users, item_batches, config.unobserved, config.reg, item_base, 0.)
+      items = _step(jnp.zeros_like(items), users, gram, item_batches, config.reg, item_base, 0.)
   users = user_step(items, real_batches)
 
   everything = jnp.zeros((num_items, config.dim)).at[warm].set(items)
   if prior and len(cold):
     everything = everything.at[cold].set(texts.predict(items))
   if generated is not None and (place[generated.values] < 0).any():
-    by_cold = _transposed(select(generated, place[generated.values] < 0), num_items)
+    by_cold = _transposed(select(generated, place[generated.values] < 0), num_items, counts)
     kappa = config.kappa if prior else 0.
     there = jnp.asarray(by_cold.lengths > 0)[:, None]
-    posterior = _step(everything, users, _batches(by_cold), 0., config.reg, 0., kappa)
+    posterior = _step(everything, users, jnp.zeros((config.dim, config.dim)), _batches(by_cold), config.reg, 0., kappa)
     everything = jnp.where(there, posterior, everything)
   return AlsParams(users, everything, config.unobserved * _gram(items), jnp.float32(config.reg),
                    jnp.float32(user_base))
@@ -161,10 +165,10 @@ def reasons(factors, items, history, most=2):
   return np.asarray(history)[np.argsort(-alike, axis=1, kind='stable')[:, :most]]
 
 
-def _transposed(by_user, items):
-  """The users of each of `items`, a `Ragged` over items."""
+def _transposed(by_user, items, counts=None):
+  """The users of each of `items`, a `Ragged` over items; weights times the `counts [users]` of their rows."""
   owner = np.repeat(np.arange(len(by_user), dtype=np.int32), by_user.lengths)
-  return group(by_user.values, owner, items, by_user.weights)
+  return group(by_user.values, owner, items, by_user.weights if counts is None else by_user.weights * counts[owner])
 
 
 def check_warm(histories, num_items, warm_items):
@@ -195,9 +199,9 @@ def _batches(ragged):
   return out
 
 
-def _step(prior, others, batches, unobserved, reg, base, kappa):
-  """Solves for all rows given the factors `others` and the `prior [rows, dim]`, batch by batch."""
-  gram, out = unobserved * _gram(others), jnp.zeros_like(prior)
+def _step(prior, others, gram, batches, reg, base, kappa):
+  """Solves for all rows given the factors `others`, the unobserved pairs' `gram`, and the `prior [rows, dim]`."""
+  out = jnp.zeros_like(prior)
   for rows, neighbours, weights in batches:
     out = _solve_rows(out, others, gram, prior, rows, neighbours, weights, reg, base, kappa)
   return out

@@ -155,7 +155,8 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
     config: `ClosedFormConfig`.
     key: for the initial item factors, and for the subspace of a low rank.
     generated: `Ragged` over users of generated interactions, warm and cold items, or None. They train what is known
-      of items; a user is scored by what he really did.
+      of items; a user is scored by what he really did. A row of generated pairs alone stands for as many users as its
+      largest weight says.
 
   Raises:
     DataError: where a history holds an item that is not warm, or there is no warm item.
@@ -167,11 +168,12 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
     raise ConfigError(f'dense_items is {config.dense_items}, and the kernel of {num_items} items is '
                       f'{type(kernel).__name__}; allowed are matrices up to the limit, LowRankKernel beyond')
   kernel = kernel if kernel is None or low else jnp.asarray(kernel, jnp.float32)
-  factors = als.fit(histories, num_items, warm_items, kernel, config.factors, key, generated)
+  generated, counts = _standing(histories, generated)
+  factors = als.fit(histories, num_items, warm_items, kernel, config.factors, key, generated, counts)
   warm = np.zeros(num_items, bool)
   warm[warm_items] = True
   known, new = np.flatnonzero(warm), np.flatnonzero(~warm)
-  rows, counts = _rows(histories, generated, known)
+  rows = _rows(histories, generated, known)
   logs = jnp.asarray(np.log1p(np.bincount(histories.values, minlength=num_items)), jnp.float32)
   popular = jnp.where(warm, logs - logs[known].mean(), 0)
   if low:
@@ -196,24 +198,30 @@ def fit(histories, num_items, warm_items, kernel, config, key, generated=None):
     length=int(lengths.max(initial=1)) or 1, config=config)
 
 
-def _rows(histories, generated, known):
-  """The rows of the item-item model among the `known` items, and how many users each stands for.
+def _standing(histories, generated):
+  """The generated pairs, and how many users each row stands for, float32 `[users]`.
 
-  Generated pairs are further entries of a real row; those of cold items train the factors alone. A row of generated
-  pairs alone stands for as many users as its largest weight says.
+  A row of generated pairs alone stands for as many as its largest weight says, and its weights are relative to that.
+  """
+  counts = np.ones(len(histories), np.float32)
+  if generated is None:
+    return None, counts
+  largest, owner = np.zeros(len(histories), np.float32), np.repeat(np.arange(len(histories)), generated.lengths)
+  np.maximum.at(largest, owner, generated.weights)
+  counts = np.where((histories.lengths == 0) & (largest > 0), largest, counts)
+  return dataclasses.replace(generated, weights=generated.weights / counts[owner]), counts
+
+
+def _rows(histories, generated, known):
+  """The rows of the item-item model among the `known` items.
+
+  Generated pairs are further entries of a real row; those of cold items train the factors alone.
   """
   rows = histories if generated is None else merge(histories, generated)
   place = np.full(1 + max(rows.values.max(initial=0), known.max()), -1, np.int32)
   place[known] = np.arange(len(known))
   rows = dataclasses.replace(rows, values=place[rows.values])
-  if generated is None:
-    return rows, np.ones(len(rows), np.float32)
-  rows = select(rows, rows.values >= 0)
-  largest, owner = np.zeros(len(rows), np.float32), np.repeat(np.arange(len(rows)), rows.lengths)
-  np.maximum.at(largest, owner, rows.weights)
-  real = (histories.lengths > 0) | (largest == 0)
-  scaled = dataclasses.replace(rows, weights=rows.weights / np.where(real, 1, largest)[owner])
-  return scaled, np.where(real, 1, largest).astype(np.float32)
+  return rows if generated is None else select(rows, rows.values >= 0)
 
 
 @jax.jit

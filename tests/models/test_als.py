@@ -87,6 +87,33 @@ def test_fit_agrees_with_the_normal_equations_in_double_precision(kappa):
     plain = als.fit(histories, ITEMS, WARM, None, config, key)
     np.testing.assert_array_equal(plain.items, params.items)
 
+@pytest.mark.parametrize('kappa', [0., 3.])
+def test_a_row_that_stands_for_two_users_is_two_users_and_one_that_stands_for_none_is_nobody(kappa):
+  histories, kernel = _world(4)
+  rng = np.random.default_rng(6)
+  drawn = rng.random((5, ITEMS)) < .4
+  assert drawn[:, 3].any()
+
+  def fitted(rows, counts):
+    offsets = np.append(histories.offsets, np.full(len(rows), histories.offsets[-1]))
+    real = dataclasses.replace(histories, offsets=offsets)
+    user, item = np.nonzero(rows)
+    generated = group(USERS + user, item, USERS + len(rows), np.ones(len(user)))
+    counts = np.concatenate([np.ones(USERS), counts]).astype(np.float32)
+    return als.fit(real, ITEMS, WARM, jnp.asarray(kernel), dataclasses.replace(CONFIG, kappa=kappa),
+                   jax.random.key(3), generated, counts)
+
+  twice, once = fitted(np.concatenate([drawn, drawn]), np.ones(10)), fitted(drawn, np.full(5, 2.))
+  np.testing.assert_allclose(once.items, twice.items, atol=1e-4)
+  plain = als.fit(histories, ITEMS, WARM, jnp.asarray(kernel), dataclasses.replace(CONFIG, kappa=kappa),
+                  jax.random.key(3))
+  assert np.abs(np.asarray(once.items) - plain.items)[WARM].max() > .01
+  none = fitted(drawn, np.full(5, 1e-7))
+  # Without a prior a new item has nothing but what was generated.
+  some = slice(None) if kappa else WARM
+  np.testing.assert_allclose(none.items[some], plain.items[some], atol=1e-4)
+  np.testing.assert_allclose(none.users[:USERS], plain.users, atol=1e-4)
+
 
 @pytest.mark.parametrize('kappa', [0., 3.])
 def test_generated_interactions_train_items_and_leave_users_to_what_they_did(kappa):
