@@ -205,6 +205,7 @@ def test_rows_of_bytes_are_within_half_a_step():
   assert (error <= step * .5001).all() and error.max() > 0 and not found['item_item'][3].any()
 
 
+@pytest.mark.slow
 def test_bytes_say_what_they_cost(made, tmp_path):
   (workdir, _), out = made, tmp_path
   words = exporting.run(workdir, str(out), int8=True)

@@ -100,6 +100,7 @@ def test_more_lists_find_more_and_all_find_everything(loaded, histories, monkeyp
   assert indexing.tune(index, parameters | extra, histories, exact) >= indexing.ENOUGH and 4 < index.nprobe <= 12
 
 
+@pytest.mark.slow
 def test_a_stranger_gets_nearly_the_exact_lists(workdir, loaded, tmp_path):
   pytest.importorskip('faiss', reason='faiss-cpu is not installed (extra `index`)')
   words = exporting.run(workdir, str(tmp_path), index=True)

@@ -237,11 +237,11 @@ def test_a_revision_covers_the_models_that_a_peer_is_made_of(monkeypatch):
   read = pathlib.Path.read_bytes
 
   def revisions():
-    trials._revision.cache_clear()
+    trials.revision_of.cache_clear()
     return {name: trials.revision(peers[name]) for name in ('EASE', 'iALS', 'ours')}
   before = revisions()
   monkeypatch.setattr(pathlib.Path, 'read_bytes', lambda path: read(path) + b'#' * (path.name == 'als.py'))
   after = revisions()
   monkeypatch.undo()
-  trials._revision.cache_clear()
+  trials.revision_of.cache_clear()
   assert {name: before[name] != after[name] for name in before} == {'EASE': False, 'iALS': True, 'ours': True}

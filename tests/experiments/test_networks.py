@@ -33,6 +33,7 @@ def test_a_network_alone_has_the_options_of_the_trial_and_scores_new_items(one):
   assert np.isfinite(scores).all() and (np.ptp(scores[:, ~one.warm], axis=1) > 0).all()
 
 
+@pytest.mark.slow
 def test_on_top_it_is_blended_with_the_closed_form_of_the_work_directory(one, monkeypatch):
   score, params = networks.mlp_on_top(one, {}, jax.random.key(0))
   monkeypatch.setattr(closed_form, 'fit', None)  # the second time it is there

@@ -77,6 +77,7 @@ def test_profiles_can_be_asked_for(fitted):
   assert wanted[plain.values].mean() < .4 and wanted[asked.values].mean() > .9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('devices', [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_devices_agree_on_steps(fitted, devices):
   profiles, params, prior, _ = fitted
@@ -92,6 +93,7 @@ def test_devices_agree_on_steps(fitted, devices):
   jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4), *(out[1] for out in found))
 
 
+@pytest.mark.slow
 def test_the_decoder_stands_still_while_the_critic_warms_up(fitted):
   profiles, params, prior, _ = fitted
   still, moved = (game.train(params, prior, profiles, _vectors(), dataclasses.replace(PLAIN, warm_up=steps),

@@ -67,6 +67,7 @@ def test_news_go_the_whole_way_though_hardly_anything_warm_is_read(tmp_path, cap
   assert ' read: ' in told and 'listened' not in told
 
 
+@pytest.mark.slow
 def test_news_go_the_whole_way_where_nothing_warm_is_read(tmp_path, capsys, monkeypatch):
   config = worlds.of('news', encoder={'kind': 'none'}, adversarial={'steps': 4, 'chunk': 2})
 

@@ -37,6 +37,7 @@ def test_features_of_all_warm_items_are_the_kernel(tmp_path, monkeypatch):
   assert encode.sha256(low) != encode.sha256(dataclasses.replace(low, features=-low.features))
 
 
+@pytest.mark.slow
 def test_the_whole_run_and_a_question(tmp_path, capsys):
   config = _config(rank=32)
   pipeline.run(config, str(tmp_path))
