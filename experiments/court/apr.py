@@ -1,6 +1,5 @@
 """Adversarial personalised ranking (He et al. 2018): factors are trained against the worst small change of them."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,19 +8,11 @@ import optax
 from experiments.court import case as court
 from experiments.peers import training
 from ganrec_jax.models import regression
-from ganrec_jax.training.update import gradient_update
 
 _PAIRS, _STEPS, _RATE = 1024, 600, 3e-3
 # Norm of a row's perturbation, relative to the root mean square norm of the rows, and its weight in the loss.
 _SIZE, _WEIGHT, _DECAY = .3, 1., 1e-4
 KINDS = ('none', 'random', 'adversarial')
-
-
-@flax.struct.dataclass
-class State:
-  """All that a step changes."""
-  params: dict
-  opt: tuple
 
 
 def ranking_loss(rows):
@@ -56,13 +47,7 @@ def make_step(kind):
     decay = _DECAY * sum(jnp.square(one).sum(1) for one in rows.values())
     return (batch['weight'] * (values + decay)).mean(), {}
 
-  update = gradient_update(objective, optax.adam(_RATE))
-
-  def step(state, batch, axis=None):
-    params, opt, metrics = update(state.params, state.opt, batch, axis=axis)
-    return State(params, opt), metrics
-
-  return step
+  return court.stepping(objective, _RATE)
 
 
 def sample(key, data):
@@ -82,7 +67,7 @@ def fit(case, seed, kind):
   user, item = training.pairs(case.problem)
   params = {'users': base.users / unit, 'items': base.items[case.warm]}
   data = {'user': user, 'item': item, 'items': jnp.zeros(len(case.warm)), 'width': jnp.zeros(base.items.shape[1])}
-  state = State(params, optax.adam(_RATE).init(params))
+  state = court.Player(params, optax.adam(_RATE).init(params))
   found, report = court.trained(case, f'ranking, {kind}', make_step(kind), sample, state, data, key, _STEPS,
                                 keep=lambda state: state.params)
   if found is None:

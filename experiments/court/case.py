@@ -9,6 +9,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from experiments.peers import ours
 from experiments.peers.problem import Problem
@@ -19,6 +20,7 @@ from ganrec_jax.models import closed_form, regression
 from ganrec_jax.models.closed_form import ClosedFormParams
 from ganrec_jax.stages import encode, recommend, tune
 from ganrec_jax.training import loop
+from ganrec_jax.training.update import gradient_update
 
 # What validation chooses from for every row (beside 0, nothing of the offer), and the weight at which all are shown.
 WEIGHTS, FIXED = (.03, .1, .3), .3
@@ -117,6 +119,24 @@ def assemble(problem, kernel, base, key, quick=False):
 def key_of(purpose, seed):
   """The random key of a purpose, a str, and a seed."""
   return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+
+
+@flax.struct.dataclass
+class Player:
+  """All that a step of a single network changes."""
+  params: dict
+  opt: tuple
+
+
+def stepping(objective, rate):
+  """`step(state, batch, axis=None) -> (state, metrics)`: Adam leads a `Player` down `objective(params, batch)`."""
+  update = gradient_update(objective, optax.adam(rate))
+
+  def step(state, batch, axis=None):
+    params, opt, metrics = update(state.params, state.opt, batch, axis=axis)
+    return Player(params, opt), metrics
+
+  return step
 
 
 def trained(case, name, step, sample, state, data, key, steps, keep=lambda state: state):

@@ -1,25 +1,16 @@
 """Virtual adversarial training (Miyato et al. 2018) of a network that corrects what texts predict of item factors."""
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
 from experiments.court import case as court
 from experiments.peers.cold import Mlp
-from ganrec_jax.training.update import gradient_update
 
 _HIDDEN, _BATCH, _STEPS, _RATE = (256, 128), 256, 600, 1e-3
 # Norm of a text's change relative to the text's own, of the probe that finds its direction, and its weight.
 _SIZE, _PROBE, _WEIGHT = .3, .03, 1.
 KINDS = ('none', 'random', 'adversarial')
-
-
-@flax.struct.dataclass
-class State:
-  """All that a step changes."""
-  params: dict
-  opt: tuple
 
 
 def unit(rows):
@@ -58,13 +49,7 @@ def make_step(width, kind):
       value += _WEIGHT * (batch['weight'] * divergence(apply, texts, change)).mean()
     return value, {}
 
-  update = gradient_update(objective, optax.adam(_RATE))
-
-  def step(state, batch, axis=None):
-    params, opt, metrics = update(state.params, state.opt, batch, axis=axis)
-    return State(params, opt), metrics
-
-  return step
+  return court.stepping(objective, _RATE)
 
 
 def sample(key, data):
@@ -99,7 +84,7 @@ def fit(case, seed, kind):
   keys, (data, scale) = jax.random.split(court.key_of(f'virtual, {kind}', seed)), learned(case)
   model = Mlp(_HIDDEN, data['x'].shape[1])
   params = model.init(keys[0], data['texts'][:1])
-  state = State(params, optax.adam(_RATE).init(params))
+  state = court.Player(params, optax.adam(_RATE).init(params))
   found, report = court.trained(case, f'virtual, {kind}', make_step(data['x'].shape[1], kind), sample, state, data,
                                 keys[1], _STEPS, keep=lambda state: state.params)
   if found is None:

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments.court import apr, domains, irgan, latents, vat
+from experiments.court import apr, case, domains, irgan, latents, vat
 from experiments.peers.cold import Mlp
 
 
@@ -42,7 +42,7 @@ def test_training_against_the_worst_change_makes_the_ranking_less_sensitive(monk
   data = {'user': jnp.asarray(user), 'item': jnp.asarray(item), 'items': jnp.zeros(20), 'width': jnp.zeros(4)}
   damage = {}
   for kind in ('none', 'adversarial'):
-    state = apr.State(params, optax.adam(.02).init(params))
+    state = case.Player(params, optax.adam(.02).init(params))
     found = _chunks(apr.make_step(kind), state, apr.sample, data, 60).params
     rows = {'user': found['users'][user], 'real': found['items'][item],
             'other': found['items'][random.integers(0, 20, len(item))]}
@@ -69,7 +69,7 @@ def test_virtual_training_smooths_what_it_looks_at():
   model, found = Mlp(vat._HIDDEN, 3), {}
   params = model.init(jax.random.key(0), texts)
   for kind in ('none', 'adversarial'):
-    state = vat.State(params, optax.adam(1e-3).init(params))
+    state = case.Player(params, optax.adam(1e-3).init(params))
     trained = _chunks(vat.make_step(3, kind), state, vat.sample, data, 80).params
     def apply(x, trained=trained):
       return model.apply(trained, x)
