@@ -2,10 +2,11 @@
 
     python experiments/load.py --workdir=DIR [--rate=50] [--seconds=20] [--clients=64]
 
-Starts `python -m ganrec_jax.serve` on the finished run in DIR, asks, prints a table, and stops it. At a fixed rate
-(open loop) a request is sent when it is due, whether or not the ones before are answered, and its latency counts from
-when it was due: a server that falls behind cannot hide it. At saturation (closed loop) each client sends its next
-request when it has the answer to the last. The client runs on the same cores as the server.
+Starts `python -m ganrec_jax.serve` on the finished run in DIR, asks, prints a table, and stops it; `load.json` is left
+beside this file, or in the folder --out. At a fixed rate (open loop) a request is sent when it is due, whether or not
+the ones before are answered, and its latency counts from when it was due: a server that falls behind cannot hide it. At
+saturation (closed loop) each client sends its next request when it has the answer to the last. The client runs on the
+same cores as the server.
 """
 
 import asyncio
@@ -25,10 +26,15 @@ import aiohttp
 import numpy as np
 from absl import app, flags
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
+
+from ganrec_jax import artifacts, pipeline
+
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.', required=True)
 _RATE = flags.DEFINE_float('rate', 50., 'Requests a second of the open loop.')
 _SECONDS = flags.DEFINE_float('seconds', 20., 'How long each measurement takes.')
 _CLIENTS = flags.DEFINE_integer('clients', 64, 'Clients of the closed loop.')
+_OUT = flags.DEFINE_string('out', str(pathlib.Path(__file__).resolve().parent), 'Folder of the results.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the questions.')
 
 
@@ -55,7 +61,7 @@ def questions(workdir, rng):
 
 @contextlib.contextmanager
 def served(workdir):
-  """Starts the server; gives its address and the seconds from the start to the first answer."""
+  """Starts the server; gives its address, its process, and the seconds from the start to the first answer."""
   start = time.perf_counter()
   with tempfile.NamedTemporaryFile('r+') as log, subprocess.Popen(
       [sys.executable, '-m', 'ganrec_jax.serve', f'--workdir={workdir}', '--port=0'], stderr=log) as server:
@@ -68,7 +74,7 @@ def served(workdir):
         lines = pathlib.Path(log.name).read_text().splitlines()
         url = next((json.loads(line)['url'].rstrip('/') for line in lines if '"url"' in line), None)
       asyncio.run(_first(url))
-      yield url, time.perf_counter() - start
+      yield url, server.pid, time.perf_counter() - start
     finally:
       server.send_signal(signal.SIGTERM)
       server.wait()
@@ -119,27 +125,52 @@ async def closed_loop(url, draw, clients, seconds):
     return out, time.perf_counter() - start
 
 
-def row(name, how, out, seconds):
-  """A line of the table."""
-  times = 1e3 * np.array([took for took, _ in out])
-  p50, p99 = np.percentile(times, [50, 99])
-  errors = sum(not right for _, right in out)
-  return f'| {name} | {how} | {p50:.1f} | {p99:.1f} | {len(out) / seconds:.0f} | {errors} |'
+def record(name, how, out, seconds):
+  """What is kept of one measurement, as a dict for JSON."""
+  p50, p99 = np.percentile([1e3 * took for took, _ in out], [50, 99])
+  return {'question': name, 'requests': how, 'p50_ms': float(p50), 'p99_ms': float(p99),
+          'answers_per_second': len(out) / seconds, 'errors': sum(not right for _, right in out), 'answers': len(out)}
+
+
+def line(found):
+  """A record as a line of the table."""
+  return (f'| {found["question"]} | {found["requests"]} | {found["p50_ms"]:.1f} | {found["p99_ms"]:.1f} | '
+          f'{found["answers_per_second"]:.0f} | {found["errors"]} |')
+
+
+def resident(pid):
+  """The memory of a process in MiB, None where the system does not tell."""
+  try:
+    return int(pathlib.Path(f'/proc/{pid}/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 2**20
+  except OSError:
+    return None
+
+
+def measured(url, asked):
+  """Yields the records: each question at the fixed rate, and the first three at saturation."""
+  for name, draw in asked.items():
+    asyncio.run(open_loop(url, draw, _RATE.value, 2.))  # connections and caches are warm in a running server
+    yield record(name, f'{_RATE.value:g} a second', *asyncio.run(open_loop(url, draw, _RATE.value, _SECONDS.value)))
+  for name in list(asked)[:3]:
+    yield record(name, f'{_CLIENTS.value} clients', *asyncio.run(closed_loop(url, asked[name], _CLIENTS.value,
+                                                                             _SECONDS.value)))
 
 
 def main(_):
-  asked = questions(_WORKDIR.value, np.random.default_rng(_SEED.value))
-  with served(_WORKDIR.value) as (url, seconds):
-    print(f'start to first answer: {seconds:.1f} s; {os.cpu_count()} cores, load before {os.getloadavg()[0]:.1f}\n')
-    print('| question | requests | p50, ms | p99, ms | answers/s | errors |')
-    print('|---|---|---|---|---|---|')
-    for name, draw in asked.items():
-      asyncio.run(open_loop(url, draw, _RATE.value, 2.))  # connections and caches are warm in a running server
-      print(row(name, f'{_RATE.value:g} a second', *asyncio.run(open_loop(url, draw, _RATE.value, _SECONDS.value))),
-            flush=True)
-    for name in list(asked)[:3]:
-      print(row(name, f'{_CLIENTS.value} clients', *asyncio.run(closed_loop(url, asked[name], _CLIENTS.value,
-                                                                            _SECONDS.value))), flush=True)
+  asked, load, found = questions(_WORKDIR.value, np.random.default_rng(_SEED.value)), os.getloadavg()[0], []
+  with served(_WORKDIR.value) as (url, pid, seconds):
+    before = resident(pid)
+    print(f'start to first answer: {seconds:.1f} s; {os.cpu_count()} cores, load before {load:.1f}\n')
+    print('| question | requests | p50, ms | p99, ms | answers/s | errors |\n|---|---|---|---|---|---|')
+    for one in measured(url, asked):
+      found.append(one)
+      print(line(one), flush=True)
+    after = resident(pid)
+  about = artifacts.read_json(os.path.join(_WORKDIR.value, 'results.json'))['dataset']
+  artifacts.write_json(os.path.join(_OUT.value, 'load.json'), {
+    'records': found, 'start_seconds': seconds, 'memory_mib': {'before': before, 'after': after}, 'load_before': load,
+    'cores': os.cpu_count(), 'seconds': _SECONDS.value, 'seed': _SEED.value, 'git_revision': pipeline.revision(),
+    'dataset': {name: about[name] for name in ('name', 'users', 'items')}})
 
 
 if __name__ == '__main__':

@@ -37,7 +37,8 @@ def run(config, search_space, workdir, trials):
   The data, the encoder and the kernel are made once, and kept in `workdir` for further processes.
 
   Args:
-    config: the whole config; its regime is 'dense' in all trials, since the others replace what is tuned.
+    config: the whole config; each of its regimes is a trial to begin with, and the best is written as one of 'dense',
+      the regime that changes nothing.
     search_space: {field: (least, most) on a logarithmic scale, or a list of choices}.
     workdir: the folder.
     trials: how many there shall be, those of earlier calls included.
@@ -49,16 +50,17 @@ def run(config, search_space, workdir, trials):
   optuna = _optuna()
   if trials < 1:
     raise UserError(f'--trials is {trials}; allowed are whole numbers from 1 on')
-  config = config.copy_and_resolve_references()
-  config.base.regime = 'dense'
-  space = _including(search_space, config)
   pipeline.check(config)
+  starts = [changed(config, {f'base.{name}': value for name, value in (
+    {'regime': 'dense'} | (recommend.SPARSE if regime == 'sparse' else {})).items()})
+    for regime in recommend.regimes(config)]
+  config, space = starts[0], _including(search_space, starts)
   around = workspace.make(config, workdir)
   pipeline.use_compilation_cache(config)
   with _alone(workdir):
     prepared = prepare(config)
     content = encode.content(around, prepared, encode.text_encoder(around, prepared))
-    study = _study(optuna, config, space, os.path.join(workdir, 'tune.db'), prepared)
+    study = _study(optuna, starts, space, os.path.join(workdir, 'tune.db'), prepared)
   judge = recommend.judge_of(around, prepared)
   states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 
@@ -106,19 +108,21 @@ def _suggested(trial, name, values):
   return trial.suggest_float(name, *values, log=True)
 
 
-def _including(space, config):
-  """The search space, widened where the config's own values are not in it."""
-  flat, found = _flat(config), {}
+def _including(space, starts):
+  """The search space, widened where the values of the configs `starts` are not in it."""
+  found = {}
   for name, values in space.items():
-    if name not in flat:
+    if name not in _flat(starts[0]):
       raise UserError(f'the search space names {name}, which is no field of the config')
+    own = [_flat(start)[name] for start in starts]
     if isinstance(values, list):
-      found[name] = values if flat[name] in values else sorted([*values, flat[name]])
+      found[name] = sorted({*values, *own})
     else:
       least, most = values
       if not 0 < least < most:
         raise UserError(f'the search space of {name} is {values}; allowed are two rising numbers above 0, or a list')
-      found[name] = (min(least, flat[name]), max(most, flat[name])) if flat[name] > 0 else (least, most)
+      ends = [least, most, *(value for value in own if value > 0)]
+      found[name] = min(ends), max(ends)
   return found
 
 
@@ -127,9 +131,10 @@ def _flat(config):
           for name, value in fields.items()}
 
 
-def _study(optuna, config, space, path, prepared):
-  """The study of this config and data, begun with the config's own values; each process draws by a seed of its own."""
-  name = artifacts.digest(workspace.VERSION, config.to_dict(), space, prepared.sha256())[:16]
+def _study(optuna, starts, space, path, prepared):
+  """The study of this config and data, begun with the values of `starts`; each process draws by a seed of its own."""
+  config = starts[0]
+  name = artifacts.digest(workspace.VERSION, [start.to_dict() for start in starts], space, prepared.sha256())[:16]
   storage = optuna.storages.RDBStorage(f'sqlite:///{path}', engine_kwargs={'connect_args': {'timeout': 60}})
   study = optuna.create_study(storage=storage, study_name=name, direction='maximize', load_if_exists=True)
   processes = study.user_attrs.get('processes', 0)
@@ -137,10 +142,12 @@ def _study(optuna, config, space, path, prepared):
   study.sampler = optuna.samplers.TPESampler(seed=config.seed + 1000 * processes)
   study.pruner = optuna.pruners.MedianPruner(n_startup_trials=5)
   failed = optuna.trial.TrialState.FAIL
-  if not any(trial.user_attrs.get('own') and trial.state != failed for trial in study.get_trials(deepcopy=False)):
-    own = {name: value for name, value in _flat(config).items() if name in space and (
-      isinstance(space[name], list) or value > 0)}
-    study.enqueue_trial(own, user_attrs={'own': True})
+  begun = {trial.user_attrs.get('own') for trial in study.get_trials(deepcopy=False) if trial.state != failed}
+  for number, start in enumerate(starts):
+    if number not in begun:
+      own = {name: value for name, value in _flat(start).items() if name in space and (
+        isinstance(space[name], list) or value > 0)}
+      study.enqueue_trial(own, user_attrs={'own': number})
   return study
 
 
@@ -157,13 +164,13 @@ def _tell(optuna, study, config, workdir):
   except ValueError as error:
     raise UserError('no trial could be fitted; narrow the search space') from error
   complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-  own = [trial.value for trial in complete if trial.user_attrs.get('own')]
+  own = [trial.value for trial in complete if 'own' in trial.user_attrs]
   count = len(study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.PRUNED,)))
   varied = len({trial.value for trial in complete}) > 1
   weights = optuna.importance.get_param_importances(
     study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=config.seed)) if varied else {}
   words = (f'The best of {len(complete)} trials, and {count} stopped early, is worth {best.value:.4f} on validation'
-           + (f', the config as it is {own[0]:.4f}' if own else ''))
+           + (f', the config as it is {max(own):.4f}' if own else ''))
   path = os.path.join(workdir, 'tuned.py')
   text = _CONFIG.format(words=words, values=pprint.pformat(changed(config, best.params).to_dict(), width=118))
   artifacts.write_atomically(path, lambda file: file.write(text.encode()))

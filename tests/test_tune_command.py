@@ -66,6 +66,15 @@ def test_the_first_trial_is_the_config_as_it_is(tuned):
   assert f'the config as it is {first.value:.4f}' in tuned[1]
 
 
+def test_each_regime_of_the_config_is_a_trial_to_begin_with(tmp_path):
+  own = config(base={'regime': 'auto'})
+  space = {name: SPACE[name] for name in ('base.reg', 'base.kernel_weight')}
+  tuning.run(own, space, str(tmp_path), 2)
+  assert [trial.params for trial in trials_of(tmp_path)] == [
+    {'base.reg': one['reg'], 'base.kernel_weight': one['kernel_weight']} for one in (own.base, recommend.SPARSE)]
+  assert runpy.run_path(f'{tmp_path}/tuned.py')['get_config']().base.regime == 'dense'
+
+
 def test_trials_are_kept_and_data_and_kernel_made_once(tuned, tmp_path, monkeypatch):
   calls = {'fit': 0, 'content': 0}
 
@@ -156,14 +165,14 @@ class FakeModel:
 def test_the_space_takes_in_the_configs_own_values():
   found = config()
   found.base.update(dim=24, reg=9., strength=0.)
-  space = tuning._including({'base.dim': [8, 16], 'base.reg': (.02, .2), 'base.strength': (.1, 1.)}, found)
+  space = tuning._including({'base.dim': [8, 16], 'base.reg': (.02, .2), 'base.strength': (.1, 1.)}, [found])
   assert space == {'base.dim': [8, 16, 24], 'base.reg': (.02, 9.), 'base.strength': (.1, 1.)}
 
 
 def test_every_config_has_a_space_of_fields_that_it_has():
   for path in sorted((worlds.ROOT / 'configs').glob('*.py')):
     if path.name != 'tables.py' and path.name != 'common.py':
-      assert set(tuning._including(tuning.space_of(str(path)), config())) == set(tuning.space_of(str(path)))
+      assert set(tuning._including(tuning.space_of(str(path)), [config()])) == set(tuning.space_of(str(path)))
 
 
 @pytest.mark.parametrize(('space', 'trials', 'words'), [
