@@ -1,5 +1,6 @@
-"""Every command of README.md is run as it is written there, or left out for a reason that stands beside it."""
+"""Every command of README.md and docs/ is run as it is written there, or left out for a reason beside it."""
 
+import csv
 import os
 import pathlib
 import re
@@ -10,7 +11,10 @@ import sys
 
 import pytest
 
+from ganrec_jax.data import sample
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+PAGES = (ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md')))
 
 # The first words of a command; what else stands in an indented block is told in _TEXT.
 _PROGRAMS = ('python', 'pip', 'pytest', 'tensorboard', 'docker', 'curl')
@@ -51,7 +55,7 @@ _SMALLER = {
   '--config=CONFIG': '--config=configs/music.py:testing',
   '--out=FOLDER': '--out=splits',
   '--user=u0599': '--user=u0119',  # the testing world has 200 people
-  '--user=ID': '--user=synthetic001',
+  '--user=ID': '--user=u0001',
   '--users=3000': '--users=300',
   '--max_auc=.65': '--max_auc=1.',  # of 20 people held out there is no telling
   '[--int8]': '--int8',
@@ -65,13 +69,11 @@ _COPIES = {
   '--workdir=runs/music': ('runs/music-testing', 'runs/music'),
   '--workdir=runs/first': ('runs/music', 'runs/first'),
   '--workdir=runs/second': ('runs/music', 'runs/second'),
-  'interactions=log.csv': ('synthetic/interactions.csv', 'log.csv'),
-  'items=items.csv': ('synthetic/items.csv', 'items.csv'),
 }
 
 
 def commands(text):
-  """The commands of a README, each line of its blocks cut at ' && ' and at two blanks, and those within its words.
+  """The commands of a page, each line of its blocks cut at ' && ' and at two blanks, and those within its words.
 
   Raises:
     ValueError: for a line of a block that is neither a command nor known to be none.
@@ -91,7 +93,7 @@ def commands(text):
     if words.split()[0] in _PROGRAMS:
       found += words.split(' && ')
     elif not words.startswith(_TEXT) and not line.strip().startswith(_TEXT):
-      raise ValueError(f'README.md: {line.strip()!r} is in a block and neither a command nor listed as text')
+      raise ValueError(f'{line.strip()!r} is in a block and neither a command nor listed as text')
   return list(dict.fromkeys(found))
 
 
@@ -103,12 +105,42 @@ def smaller(command):
 
 
 def to_run():
-  """The commands that are run, in the order of the README."""
-  return [command for command in commands((ROOT / 'README.md').read_text('utf-8')) if command not in _SKIPPED]
+  """The commands that are run, in the order of the pages."""
+  return [command for command in commands(told()) if command not in _SKIPPED]
+
+
+def told():
+  """The README and the pages behind it, one text."""
+  return '\n\n'.join(page.read_text('utf-8') for page in PAGES)
+
+
+def write_tables(folder):
+  """A log and a catalogue of one's own, which the commands about them ask for."""
+  data = sample.make_world(sample.WorldConfig(users=200, items=150, events=4000)).dataset
+  with open(folder / 'log.csv', 'w', encoding='utf-8', newline='') as file:
+    rows = csv.writer(file)
+    rows.writerow(('user_id', 'item_id', 'count'))
+    log = data.interactions
+    rows.writerows(zip(data.user_ids[log.user], data.catalogue.ids[log.item], log.value, strict=True))
+  with open(folder / 'items.csv', 'w', encoding='utf-8', newline='') as file:
+    rows = csv.writer(file)
+    rows.writerow(('item_id', 'title', 'text'))
+    rows.writerows(zip(data.catalogue.ids, data.catalogue.titles, data.catalogue.texts, strict=True))
+
+
+def test_links_between_the_pages_lead_somewhere():
+  for page in PAGES:
+    for link in re.findall(r'\]\(([^)]+)\)', page.read_text('utf-8')):
+      path, _, anchor = link.partition('#')
+      if not path.startswith('http'):
+        target = (page.parent / path) if path else page
+        assert target.exists(), f'{page.name}: {link}'
+        headings = re.findall(r'^#+ (.*)$', target.read_text('utf-8'), re.M) if anchor else ()
+        assert not anchor or anchor in {re.sub(r'[^\w -]', '', one).lower().replace(' ', '-') for one in headings}, link
 
 
 def test_what_is_listed_is_in_the_readme():
-  text = (ROOT / 'README.md').read_text('utf-8')
+  text = told()
   found = commands(text)
   assert set(_SKIPPED) <= set(found)
   words = [word for command in found for word in command.split()]
@@ -134,6 +166,7 @@ def test_every_command_that_is_run_is_one_of_ours():
 def test_the_commands_run_one_after_the_other(tmp_path):
   for name in ('ganrec_jax', 'configs', 'experiments'):
     shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns('__pycache__'))
+  write_tables(tmp_path)
   environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'} | {
     'PATH': os.path.dirname(sys.executable) + os.pathsep + os.environ['PATH'], 'PYTHONPATH': str(tmp_path)}
   for command in to_run():
