@@ -102,8 +102,9 @@ def main():
   seconds, left = tune(command(name, options.data, folder, options.trials), options.trials,
                        lambda done: print(f'{name}: {done} of {options.trials} trials', flush=True))
   fields = best(problem.configured(name, 0, options.data), folder)
-  result = rows.run(name, {OWN: functools.partial(fit, {}), TUNED: functools.partial(fit, fields)}, options.draws,
-                    'test', load, workdir)
+  # Where nothing is better than the config as it is, there is nothing to hold against it.
+  held = {OWN: functools.partial(fit, {})} | ({TUNED: functools.partial(fit, fields)} if fields else {})
+  result = rows.run(name, held, options.draws, 'test', load, workdir)
   result |= {'trials': options.trials, 'killed_after': left, 'tune_seconds': seconds, 'fields': fields}
   artifacts.write_json(str(_HERE / f'tuned.{name}.json'), result)
   print(rows.markdown(result))
