@@ -25,16 +25,19 @@ from ganrec_jax import artifacts
 
 _HERE = pathlib.Path(__file__).resolve().parent
 OWN, TUNED = 'the config as it is', 'tuned'
+_TABLES = 'data.tables.'
 
 
 def command(name, data, workdir, trials):
   """The words of the command that tunes a data set's config on its first draw."""
   file, variant, _ = problem.SETS[name]
   given = problem.config_of(file, variant).to_dict()
-  fields = problem.configured(name, 0, data).to_dict()
-  return [sys.executable, '-m', 'ganrec_jax.tune', f'--config=configs/{file}.py' + (variant and f':{variant}'),
-          *(f'--config.{path}={value}' for path, value in changes(given, fields)), f'--workdir={workdir}',
-          f'--trials={trials}']
+  fields = dict(changes(given, problem.configured(name, 0, data).to_dict()))
+  # A field with the name of a method of the config is no flag, so one's own tables are named by the variant.
+  tables = ','.join(f'{path.removeprefix(_TABLES)}={fields.pop(path)}' for path in list(fields)
+                    if path.startswith(_TABLES))
+  return [sys.executable, '-m', 'ganrec_jax.tune', f'--config=configs/{file}.py' + f':{variant or tables}'.rstrip(':'),
+          *(f'--config.{path}={value}' for path, value in fields.items()), f'--workdir={workdir}', f'--trials={trials}']
 
 
 def changes(before, after, path=''):
@@ -54,7 +57,7 @@ def tune(words, trials, report):
     trials: how many there shall be.
     report: told of each finished trial, `report(done)`.
   """
-  start, left = time.perf_counter(), 0
+  start, left, line = time.perf_counter(), 0, ''
   for most in (trials // 2, trials + 1):
     with subprocess.Popen(words, cwd=problem.ROOT, stderr=subprocess.PIPE, text=True) as process:
       for line in process.stderr:
@@ -64,11 +67,11 @@ def tune(words, trials, report):
             left = int(found[1])
             process.kill()
             break
-      for _ in process.stderr:  # what it still had to say, so that it can end
+      for line in process.stderr:  # what it still had to say, so that it can end
         pass
     if process.returncode == 0:
       return time.perf_counter() - start, left
-  raise SystemExit(f'the command ended with exit code {process.returncode}: {" ".join(words)}')
+  raise SystemExit(f'the command ended with exit code {process.returncode} ({line.strip()}): {" ".join(words)}')
 
 
 def best(config, folder):
