@@ -57,7 +57,7 @@ def tune(words, trials, report):
     trials: how many there shall be.
     report: told of each finished trial, `report(done)`.
   """
-  start, left, line = time.perf_counter(), 0, ''
+  start, left = time.perf_counter(), 0
   for most in (trials // 2, trials + 1):
     with subprocess.Popen(words, cwd=problem.ROOT, stderr=subprocess.PIPE, text=True) as process:
       for line in process.stderr:
@@ -67,11 +67,10 @@ def tune(words, trials, report):
             left = int(found[1])
             process.kill()
             break
-      for line in process.stderr:  # what it still had to say, so that it can end
-        pass
+      rest = process.stderr.read()  # what it still had to say, so that it can end
     if process.returncode == 0:
       return time.perf_counter() - start, left
-  raise SystemExit(f'the command ended with exit code {process.returncode} ({line.strip()}): {" ".join(words)}')
+  raise SystemExit(f'the command ended with exit code {process.returncode} ({rest.strip() or line.strip()}): {" ".join(words)}')
 
 
 def best(config, folder):
