@@ -70,7 +70,7 @@ def tune(words, trials, report):
       rest = process.stderr.read()  # what it still had to say, so that it can end
     if process.returncode == 0:
       return time.perf_counter() - start, left
-  raise SystemExit(f'the command ended with exit code {process.returncode} ({rest.strip() or line.strip()}): {" ".join(words)}')
+  raise SystemExit(f'{" ".join(words)} ended with exit code {process.returncode}: {rest.strip() or line.strip()}')
 
 
 def best(config, folder):
