@@ -12,6 +12,24 @@ def base():
   config.seed = 0
   # How many devices to use; 0 is all there are.
   config.devices = 0
+  # Seconds between two checkpoints of a stage in training, at least; 0 saves at each look at validation.
+  config.save_seconds = 60.
+
+  # What is done where a stage's training goes wrong, and from when on it does.
+  config.guards = ConfigDict()
+  # 'restart' from the last good state at a lower learning rate, 'stop' (an adversarial row then generates nothing), or
+  # 'go_on' as long as the numbers are finite.
+  config.guards.policy = 'restart'
+  # The most restarts of a stage; after them the next fault stops it.
+  config.guards.restarts = 2
+  # What a restart multiplies the learning rates with.
+  config.guards.rate_factor = .5
+  # How many times its running value the median gradient norm of a chunk may be.
+  config.guards.explosion = 100.
+  # Steps in a row for which D may tell all samples apart.
+  config.guards.window = 200
+  # Looks in a row that may find a generator collapsed that was not.
+  config.guards.looks = 3
 
   config.data = ConfigDict()
   # Where the log comes from: 'sample' (the embedded world), 'tables' (one's own), 'given' (to `pipeline.run`, from

@@ -72,6 +72,7 @@ def check(config):
   adversary.rows_of(config)
   profiles.configured(config)
   tracking.check(config)
+  workspace.guards(config)
   if config.evaluation.resamples < 1:
     raise ConfigError(f'evaluation.resamples is {config.evaluation.resamples}; allowed are whole numbers from 1 on')
 

@@ -14,7 +14,7 @@ from ganrec_jax.adversarial.losses import LOSSES, PENALTIES
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.models.discriminator import Discriminator
 from ganrec_jax.models.generator import Generator
-from ganrec_jax.training.update import gradient_update
+from ganrec_jax.training.update import gradient_update, slowable
 
 DESIGNS = ('embedding', 'interaction')
 SUPERVISED = ('squared', 'softmax')
@@ -134,7 +134,7 @@ def user_tokens(config, condition):
 
 
 def _optimizers(config):
-  return optax.adam(config.g_rate, .5, .99), optax.adam(config.d_rate, .5, .99)
+  return slowable(optax.adam(config.g_rate, .5, .99)), slowable(optax.adam(config.d_rate, .5, .99))
 
 
 def _supervised(config, fake, part, vectors):

@@ -193,16 +193,19 @@ def train(data, config, key, around):
     return -metrics['frechet'], metrics
 
   schedule = loop.Schedule(config.steps, config.chunk, config.patience)
+  won = ('d_accuracy', config.most_accuracy, 'D has won') if config.adversarial_weight else None
+  watch = loop.Watch((('d_', 'D'), ('g_', 'G')), won, look=lambda metrics: _verdict(config, metrics)[1])
   try:
     kept, summary = loop.run(
       make_step(config, vectors, texts), make_sample(config), state, rows, keys['train'], schedule, around,
-      keep=lambda state: {'generator': state.average, 'discriminator': state.discriminator}, evaluate=evaluate)
+      keep=lambda state: {'generator': state.average, 'discriminator': state.discriminator}, evaluate=evaluate,
+      watch=watch)
   except loop.Diverged as error:
-    logging.warning('%s diverged: %s', around.name, error)
-    return None, {'status': 'diverged', 'reason': str(error)}
+    logging.warning('%s %s: %s', around.name, error.status, error)
+    return None, {'status': error.status, 'reason': str(error)}
   metrics, real_logits, fake_logits = look(kept)
-  report = {'steps': summary['steps'], 'best_step': summary['best_step'], 'rows': len(rows['x']),
-            'held_out': len(held['x'])} | metrics
+  report = {'steps': summary['steps'], 'best_step': summary['best_step'], 'restarts': summary['restarts'],
+            'rows': len(rows['x']), 'held_out': len(held['x'])} | metrics
   bad = [name for name, value in metrics.items() if not np.isfinite(value)]
   if bad or not np.isfinite(summary['best']):
     reason = f'{", ".join(bad) or "frechet"} of the held-out samples is not finite'

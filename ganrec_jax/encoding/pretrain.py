@@ -11,7 +11,7 @@ from ganrec_jax.encoding.tokenizer import MASK, PAD, SPECIAL
 from ganrec_jax.errors import DataError
 from ganrec_jax.models import bert
 from ganrec_jax.training import loop
-from ganrec_jax.training.update import gradient_update
+from ganrec_jax.training.update import gradient_update, slowable
 
 CHOSEN, MASKED, RANDOM = .15, .8, .1  # shares: of the tokens; of the chosen ones, masked and replaced at random
 
@@ -127,7 +127,7 @@ def masked_language_model(token_ids, config, key, around, schedule, *, learning_
   params['head'] = jax.jit(MlmHead(config).init)(head_key, jnp.zeros((1, config.dim)),
                                                  params['bert']['word']['embedding'])['params']
   rate = optax.warmup_cosine_decay_schedule(0., learning_rate, max(1, schedule.steps // 10), max(2, schedule.steps))
-  optimizer = optax.chain(optax.clip_by_global_norm(1.), optax.adamw(rate, b2=.98, weight_decay=.01))
+  optimizer = slowable(optax.chain(optax.clip_by_global_norm(1.), optax.adamw(rate, b2=.98, weight_decay=.01)))
   update = gradient_update(lambda params, batch: mlm_loss(params, batch, config), optimizer)
 
   def sample(key, data):

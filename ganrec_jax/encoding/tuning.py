@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ganrec_jax.training.update import gradient_update
+from ganrec_jax.training.update import gradient_update, slowable
 
 
 @flax.struct.dataclass
@@ -90,5 +90,5 @@ def adam(learning_rate, steps, weight_decay):
   """AdamW with clipped gradients: a warm-up over a tenth of the steps, falling linearly to 0."""
   rate = optax.warmup_constant_schedule(0., learning_rate, max(1, steps // 10))
   fall = optax.linear_schedule(1., 0., max(1, steps))
-  return optax.chain(optax.clip_by_global_norm(1.),
-                     optax.adamw(lambda step: rate(step) * fall(step), weight_decay=weight_decay))
+  return slowable(optax.chain(optax.clip_by_global_norm(1.),
+                              optax.adamw(lambda step: rate(step) * fall(step), weight_decay=weight_decay)))

@@ -13,7 +13,7 @@ from ganrec_jax.models.profiles import ProfileCritic, ProfileVae, draw_profiles
 from ganrec_jax.profiles import health
 from ganrec_jax.profiles.likelihood import draw_latents, flat, gather
 from ganrec_jax.training import loop
-from ganrec_jax.training.update import gradient_update
+from ganrec_jax.training.update import gradient_update, slowable
 
 _DECODER = ('outer', 'logits')
 
@@ -40,7 +40,7 @@ def joined(decoder, encoder):
 
 
 def _optimizers(config):
-  return optax.adam(config.g_rate, .5, .9), optax.adam(config.d_rate, 0., .9)
+  return slowable(optax.adam(config.g_rate, .5, .9)), slowable(optax.adam(config.d_rate, 0., .9))
 
 
 def init_state(decoder, vectors, config, key):
@@ -194,5 +194,5 @@ def train(params, prior, profiles, vectors, config, key, around):
   kept, summary = loop.run(
     make_step(config, columns, encoder, vectors), make_sample(config, columns, int(profiles.lengths.max()), prior),
     state, flat(profiles), steps, loop.Schedule(config.steps, config.chunk), around,
-    keep=lambda state: state.decoder, check=health.watch(columns, float(profiles.lengths.mean())))
+    keep=lambda state: state.decoder, watch=health.watch(columns, float(profiles.lengths.mean())))
   return joined(kept, encoder), summary

@@ -4,13 +4,12 @@ In training the steps measure on the device, and each chunk of them is judged wh
 generator is judged by what it draws.
 """
 
-import jax
 import numpy as np
 from scipy import sparse
 
 from ganrec_jax.data.ragged import take
 from ganrec_jax.profiles import privacy
-from ganrec_jax.training.loop import Diverged
+from ganrec_jax.training.guards import Watch
 
 # Gradient norms of a player that is lost. The critic's inputs are normalised, and its norm stays below 10; the
 # decoder's is about a third for each item of a profile.
@@ -28,35 +27,21 @@ MOST_AUC, MOST_COPIES = .8, .01
 
 
 def watch(columns, length):
-  """Makes `check(start, metrics, state)` for `loop.run` of a game over `columns` items, mean real length `length`.
+  """The `Watch` of a game over `columns` items, with real profiles of the mean length `length`.
 
-  It raises `Diverged`, naming player, metric and steps, where a chunk's means are out of bounds, its profiles have
-  collapsed, or a parameter is not finite.
+  A chunk is wrong, and player and metric are named, where its means are out of bounds or its profiles have collapsed.
   """
   bounds = {'d_grad_norm': ('critic', _MOST_CRITIC), 'g_grad_norm': ('decoder', _MOST_DECODER * length),
             'g_nll': ('decoder', _MOST_NATS * length * np.log(columns))}
 
-  def check(start, metrics, state):
-    steps = f'steps {start} to {start + len(metrics["g_nll"]) - 1}'
-    means = {name: float(values.mean()) for name, values in metrics.items()}
+  def chunk(means):
     for name, (player, most) in bounds.items():
       if not means[name] <= most:
-        raise Diverged(f'the {player} diverged: {name} is {means[name]:.4g} on average, at most {most:.4g} is allowed '
-                       f'({steps})')
+        return f'the {player} diverged: {name} is {means[name]:.4g} on average, at most {most:.4g} is allowed'
     words = _narrow(means['items_fake'], means['items_real'], means['alike_fake'], means['alike_real'])
-    if words:
-      raise Diverged(f'the decoder collapsed: {words} ({steps})')
-    check_finite(start, metrics, state)
+    return words and f'the decoder collapsed: {words}'
 
-  return check
-
-
-def check_finite(start, metrics, state):
-  """Raises `Diverged` where a parameter is not finite: the metrics of a step tell of those before it."""
-  end = start + len(next(iter(metrics.values()))) - 1
-  for path, leaf in jax.tree_util.tree_leaves_with_path(jax.device_get(state)):
-    if not np.isfinite(leaf).all():
-      raise Diverged(f'{jax.tree_util.keystr(path)} is not finite after step {end} (steps {start} to {end})')
+  return Watch(players=(('d_', 'critic'), ('g_', 'decoder')), chunk=chunk)
 
 
 def faults(members, held_out, generated, auc, copies, num_items, asked=False):

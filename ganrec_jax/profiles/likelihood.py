@@ -12,9 +12,8 @@ from ganrec_jax.data.ragged import pad
 from ganrec_jax.models import mixture
 from ganrec_jax.models.cease import densify
 from ganrec_jax.models.profiles import ProfileVae, negative_elbo, unit_rows
-from ganrec_jax.profiles import health
 from ganrec_jax.training import loop
-from ganrec_jax.training.update import gradient_update
+from ganrec_jax.training.update import gradient_update, slowable
 
 # The smallest standard deviation of a latent's principal direction that is told from zero.
 _FLOOR = 1e-3
@@ -66,6 +65,10 @@ def gather(profiles, rows, length):
   return jnp.where(there, profiles['values'][jnp.where(there, position, 0)], 0), there.astype(jnp.float32)
 
 
+def _optimizer(config):
+  return slowable(optax.adam(config.vae_rate))
+
+
 def make_step(config, model):
   """Makes `step(state, batch, axis=None) -> (state, metrics)` of the autoencoder."""
   def objective(params, batch, beta):
@@ -74,7 +77,7 @@ def make_step(config, model):
     out = model.apply(params, seen, batch['noise'])
     return (batch['weight'] * negative_elbo(out[0], x, *out[1:], beta)).mean(), {}
 
-  update = gradient_update(objective, optax.adam(config.vae_rate))
+  update = gradient_update(objective, _optimizer(config))
 
   def step(state, batch, axis=None):
     beta = config.beta * jnp.minimum(1, 2 * state.step / config.vae_steps)
@@ -117,11 +120,11 @@ def train(profiles, held_out, columns, config, key, around):
   params = jax.jit(model.init)(start, jnp.zeros((1, columns)), jnp.zeros((1, config.latent)))
   popular = np.log(np.bincount(profiles.values, minlength=columns) + .5)
   params['params']['logits']['bias'] = jnp.asarray(popular - popular.mean(), jnp.float32)
-  state = VaeState(params, optax.adam(config.vae_rate).init(params), jnp.int32(0))
+  state = VaeState(params, _optimizer(config).init(params), jnp.int32(0))
   schedule = loop.Schedule(config.vae_steps, config.vae_chunk, config.vae_patience)
   params, summary = loop.run(
     make_step(config, model), make_sample(config, length), state, flat(profiles), steps, schedule, around,
-    keep=lambda state: state.params, evaluate=_make_look(model, config, held_out, look), check=health.check_finite)
+    keep=lambda state: state.params, evaluate=_make_look(model, config, held_out, look))
   if not -summary['best'] <= 2 * np.log(columns):
     raise loop.Diverged(f'the autoencoder diverged: held-out profiles cost {-summary["best"]:.4g} nats an item at '
                         f'best, a guess among {columns} items {np.log(columns):.4g} '

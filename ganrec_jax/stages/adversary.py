@@ -72,7 +72,8 @@ def train_gan(workspace, prepared, base, content, known, name='gan'):
     (config, `GanParams` or None, report), see `adversarial.train`.
   """
   config = game(workspace.config, name)
-  key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(), known)
+  key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(), known,
+                         workspace.config.guards.to_dict())
 
   def compute():
     params, report = train.train(_training_data(prepared, base, content), config, workspace.key('adversarial'),

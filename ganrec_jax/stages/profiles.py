@@ -91,7 +91,8 @@ def fit(workspace, prepared, kernel, people):
   members, held_out = (dataclasses.replace(rows, values=place[rows.values])
                        for rows in (people.members, people.held_out))
   seen = hashlib.sha256(people.members.offsets.tobytes() + people.members.values.tobytes()).hexdigest()
-  key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(), seen)
+  key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(), seen,
+                         workspace.config.guards.to_dict())
 
   def likely():
     params, summary = likelihood.train(members, held_out, len(warm), config, workspace.key('profiles likelihood'),

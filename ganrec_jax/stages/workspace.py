@@ -47,7 +47,18 @@ class Workspace:
     for stale in os.listdir(folder) if os.path.isdir(folder) else ():
       if stale != os.path.basename(path):
         shutil.rmtree(os.path.join(folder, stale))
-    return loop.Surroundings(stage, self.devices, path, self.metrics)
+    return loop.Surroundings(stage, self.devices, path, self.metrics, self.config.save_seconds, guards(self.config))
+
+
+def guards(config):
+  """The `Guards` of all trained stages.
+
+  Raises:
+    ConfigError: for values out of range.
+  """
+  if not config.save_seconds >= 0:
+    raise ConfigError(f'save_seconds is {config.save_seconds}; allowed are numbers from 0 on')
+  return loop.Guards(**config.guards.to_dict())
 
 
 def devices(config):

@@ -1,5 +1,6 @@
-"""Orbax checkpoints that survive a kill, and that are walked back past damage."""
+"""Orbax checkpoints that are written while training goes on, that survive a kill, and are walked back past damage."""
 
+import contextlib
 import errno
 import glob
 import os
@@ -7,6 +8,7 @@ import shutil
 import tempfile
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 
@@ -25,6 +27,8 @@ def _reserve(directory, size):
 class Checkpoints:
   """The checkpoints of one trained stage in one folder: the newest two are kept.
 
+  An older one is removed only when a newer one is whole, so one that can be read is there at any moment.
+
   Args:
     directory: made where it does not exist.
 
@@ -33,31 +37,47 @@ class Checkpoints:
   """
 
   def __init__(self, directory):
-    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False,
+    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=True,
                                            cleanup_tmp_directories=True)
     try:
       self._manager = ocp.CheckpointManager(os.path.abspath(directory), options=options)
     except OSError as error:
       raise UserError(f'{directory}: checkpoints cannot be written here ({error.strerror})') from error
-    self._directory = directory
+    self._directory, self._step = directory, None
 
   def save(self, step, state):
-    """Saves `state`, a pytree of arrays, as step number `step`; returns when it is on disk.
+    """Begins to save `state`, a pytree of arrays, as step number `step`, unless this or a later one is there.
+
+    It waits for the save before, and returns when the state is copied, so that its buffers may be given away.
 
     Raises:
-      UserError: where it cannot be written; nothing half-written is left.
+      UserError: where this one or the one before cannot be written; nothing half-written is left.
     """
-    state = jax.device_get(state)
-    try:
+    with self._told():
+      self._manager.wait_until_finished()
+    newest = self._manager.latest_step()
+    if newest is not None and step <= newest:
+      return
+    self._step = step
+    # On a CPU, what is got from a device may be the buffer itself.
+    state = jax.tree.map(np.array, jax.device_get(state))
+    with self._told():
       # Orbax writes in many threads; where the disk is full it is better not to begin.
       _reserve(self._directory, sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
       self._manager.save(step, args=ocp.args.StandardSave(state))
-      self._manager.wait_until_finished()
-    except (OSError, ValueError) as error:
-      for half in glob.glob(os.path.join(self._directory, f'{step}.*tmp*')):
+
+  @contextlib.contextmanager
+  def _told(self):
+    """Turns what goes wrong in a save, this one or the one under way, into a `UserError`."""
+    try:
+      yield
+    # From its threads Orbax hands on errors of many kinds.
+    except Exception as error:  # noqa: BLE001
+      for half in glob.glob(os.path.join(glob.escape(str(self._directory)), f'{self._step}.*tmp*')):
         shutil.rmtree(half, ignore_errors=True)
-      raise UserError(f'{self._directory}: checkpoint {step} cannot be written '
-                      f'({getattr(error, "strerror", None) or error}); the last good one is kept') from error
+      reason = getattr(error, 'strerror', None) or ' '.join(str(error).split())[:200] or type(error).__name__
+      raise UserError(f'{self._directory}: checkpoint {self._step} cannot be written ({reason}); the last good one is '
+                      'kept') from error
 
   def restore(self, like):
     """The newest readable checkpoint in the form of `like`, or None where there is none.
@@ -79,5 +99,10 @@ class Checkpoints:
     return None
 
   def close(self):
-    """Waits for what is under way and gives back the threads."""
-    self._manager.close()
+    """Waits for what is under way and gives back the threads; raises as `save` does."""
+    try:
+      with self._told():
+        self._manager.wait_until_finished()
+    finally:
+      with contextlib.suppress(Exception):  # it has been told, or is told again here
+        self._manager.close()

@@ -1,6 +1,7 @@
 """SIGTERM and Ctrl-C end a run at the next safe place instead of in the middle of it."""
 
 import contextlib
+import os
 import signal
 
 
@@ -12,26 +13,30 @@ class Interrupted(Exception):
     self.signum = signum
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _asked = []
 
 
 def _ask(signum, frame):
   del frame
-  if _asked:  # asked twice: do not wait for the safe place
-    raise KeyboardInterrupt
   _asked.append(signum)
+  # The second one does not wait for Python to be at a line: it kills, and what is on disk is whole at any moment.
+  for each in _SIGNALS:
+    signal.signal(each, signal.SIG_DFL)
+  # Python's own streams may be in the middle of a line.
+  os.write(2, b'\nstopping where it can go on from; asked once more, it stops at once\n')
 
 
 @contextlib.contextmanager
 def graceful():
-  """Within it, the first SIGTERM or SIGINT only asks, and the second one interrupts at once."""
+  """Within it, the first SIGTERM or SIGINT only asks, and the second one ends the process at once."""
   _asked.clear()
-  old = {s: signal.signal(s, _ask) for s in (signal.SIGTERM, signal.SIGINT)}
+  old = {each: signal.signal(each, _ask) for each in _SIGNALS}
   try:
     yield
   finally:
-    for s, handler in old.items():
-      signal.signal(s, handler)
+    for each, handler in old.items():
+      signal.signal(each, handler)
 
 
 def check(save=None):

@@ -35,11 +35,11 @@ def _lines(path):
   return found
 
 
-def _drop(path, stage, step):
-  """Drops torn lines and those of `stage` after `step` from a file; how many there were."""
+def _drop(path, stage, step, restarts=0):
+  """Drops torn lines and those of `stage` after `step`, or after so many restarts, from a file; how many there were."""
   lines = _lines(path)
-  kept = [line for line, record in lines
-          if record is not None and (record['stage'] != stage or record['step'] <= step)]
+  kept = [line for line, record in lines if record is not None and (
+    record['stage'] != stage or record['step'] <= step and record.get('restart', 0) <= restarts)]
   if len(kept) < len(lines):
     with open(f'{path}.tmp', 'w', encoding='utf-8') as file:
       file.writelines(kept)
@@ -52,7 +52,8 @@ class Metrics:
 
   Lines are `{"stage": ..., "step": ..., name: value, ...}`. A stage that goes on from step s first drops its own
   lines after s, so that an interrupted run leaves the same lines as an uninterrupted one; `restarts.jsonl` holds
-  where it went on: `{"stage": ..., "step": ...}`.
+  where it went on: `{"stage": ..., "step": ...}`; at a lower rate after a fault, with `"restart"`, which one it is, and
+  `"fault"`.
 
   Args:
     workdir: the work directory, or None to write nothing.
@@ -65,20 +66,32 @@ class Metrics:
     self._board = workdir and os.path.join(workdir, 'tensorboard')
     self._writers, self._tell = {}, tell
 
-  def rewind(self, stage, step):
+  def rewind(self, stage, step, restarts=0):
     """Drops the lines of `stage` (all where `step` is 0) that lie after `step`, and a torn last line.
 
-    Where `step` is not 0, the stage goes on from there, and this restart is written down.
+    Where `step` is not 0, the stage goes on from there, after `restarts` at a lower rate, and this is written down.
     """
     if not self._path:
       return
+    self._forget(stage, step)
+    _drop(self._restarts, stage, step, restarts)
+    if step:
+      self._remember(stage, step, {})
+
+  def restart(self, stage, step, number, fault):
+    """Drops the lines of `stage` after `step` and writes down its restart from there after a `fault`, in words."""
+    if self._path:
+      self._forget(stage, step)
+      self._remember(stage, step, {'restart': number, 'fault': fault})
+
+  def _forget(self, stage, step):
     dropped = _drop(self._path, stage, step)
     if dropped:
       logging.info('%s: %d lines after step %d of %s are written anew', self._path, dropped, step, stage)
-    _drop(self._restarts, stage, step)
-    if step:
-      with open(self._restarts, 'a', encoding='utf-8') as file:
-        file.write(json.dumps({'stage': stage, 'step': int(step)}) + '\n')
+
+  def _remember(self, stage, step, more):
+    with open(self._restarts, 'a', encoding='utf-8') as file:
+      file.write(json.dumps({'stage': stage, 'step': int(step)} | more) + '\n')
 
   def write(self, stage, step, values):
     """Writes the finite or infinite numbers `values` (name to scalar) of `stage` at `step`."""

@@ -1,5 +1,6 @@
 """The loop that every trained stage runs: chunks of scanned steps, validation, checkpoints, early stopping."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Callable
@@ -12,14 +13,12 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from ganrec_jax.training import interrupt
+from ganrec_jax.training import guards, interrupt
 from ganrec_jax.training.checkpoints import Checkpoints
 from ganrec_jax.training.devices import make_chunk
+from ganrec_jax.training.guards import Diverged, Guards, Watch
 from ganrec_jax.training.logs import Metrics
-
-
-class Diverged(Exception):
-  """Training went wrong, by a number that is not finite or worse; nothing was saved after the last good checkpoint."""
+from ganrec_jax.training.update import slower
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,47 +29,43 @@ class Schedule:
     steps: the most steps it may take.
     chunk: steps between two looks at validation; one compiled scan.
     patience: looks without a better value after which it stops; 0 never stops early.
-    save_seconds: the least time between two checkpoints.
   """
   steps: int
   chunk: int
   patience: int = 0
-  save_seconds: float = 60.
 
 
 @dataclasses.dataclass(frozen=True)
 class Surroundings:
-  """What a stage runs in: where it saves and logs, and on which devices.
+  """What a stage runs in: where it saves and logs, on which devices, and what is done where it goes wrong.
 
   Attributes:
     name: the stage's name in logs and bars.
     devices: the devices that share each batch.
     checkpoints: the folder of its checkpoints, or None to keep none.
     metrics: where measurements go.
+    save_seconds: the least time between two checkpoints.
+    guards: what is done where training goes wrong.
   """
   name: str
   devices: tuple
   checkpoints: str | None = None
   metrics: Metrics = dataclasses.field(default_factory=lambda: Metrics(None))
+  save_seconds: float = 60.
+  guards: Guards = Guards()
 
 
 @flax.struct.dataclass
 class Progress:
-  """All that a checkpoint holds: the state, the best that was kept, and the bookkeeping of early stopping."""
+  """All that a checkpoint holds: the state, the best that was kept, and what the loop has to remember."""
   state: Any
   kept: Any
   step: jax.Array
   best: jax.Array
   best_step: jax.Array
   stale: jax.Array
-
-
-def _check_finite(name, start, metrics):
-  for metric, values in metrics.items():
-    bad = np.flatnonzero(~np.isfinite(values))
-    if len(bad):
-      raise Diverged(f'{name}: {metric} is {values[bad[0]]} at step {start + bad[0]} '
-                     f'(steps {start} to {start + len(values) - 1} were under way)')
+  restarts: jax.Array
+  memory: guards.Memory
 
 
 def _copy(tree):
@@ -79,13 +74,18 @@ def _copy(tree):
 
 
 def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, around: Surroundings,
-        keep: Callable = lambda state: state, evaluate: Callable | None = None, check: Callable | None = None):
+        keep: Callable = lambda state: state, evaluate: Callable | None = None, watch: Watch = guards.ALONE):
   """Trains until `schedule.steps` or until validation stops rising; goes on from a checkpoint where there is one.
+
+  A fault is a number that is not finite, a gradient that explodes, or what `watch` finds, among the metrics of a chunk;
+  nothing after it is saved. By `around.guards` it stops the stage, or is said and borne, or training goes on from the
+  last state without a suspicion, at a lower rate. All of that is a function of what a checkpoint holds, so that a run
+  that was killed meanwhile ends in the same bits.
 
   Args:
     step: `step(state, batch, axis=None) -> (state, metrics)`.
     sample: `sample(key, data) -> batch` with a leaf `weight` `[batch]`; see `devices.make_chunk`.
-    state: the initial state, a pytree of arrays.
+    state: the initial state, a pytree of arrays; a restart slows its `update.slowable` optimizers.
     data: a pytree of arrays, put on every device once.
     key: the key of all of the stage's randomness.
     schedule: how long.
@@ -93,56 +93,99 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
     keep: `keep(state) -> pytree`, what is wanted of a state in the end (the averaged parameters, say).
     evaluate: `evaluate(kept) -> (value, metrics)`, after each chunk; the kept part with the highest value wins.
       Without it the last one is returned.
-    check: `check(start, metrics, state)`, after each chunk that began with step `start`, with metrics `[steps]`; raises
-      `Diverged` where training has gone wrong.
+    watch: what counts as a fault.
 
   Returns:
-    (kept, summary): `summary` holds `steps`, `best` and `best_step`.
+    (kept, summary): `summary` holds `steps`, `best`, `best_step` and `restarts`, those at a lower rate.
 
   Raises:
-    Diverged: where a metric of a step is not finite, or by `check`.
+    Diverged: the fault that stopped it.
     Interrupted: after a checkpoint, where a stop was asked for.
+    UserError: where a checkpoint cannot be written.
   """
   chunk = make_chunk(step, sample, around.devices)
+  data, restartable = jax.tree.map(jnp.asarray, data), around.guards.policy == 'restart'
+  with contextlib.ExitStack() as stack:
+    checkpoints = around.checkpoints and stack.enter_context(contextlib.closing(Checkpoints(around.checkpoints)))
+    good = progress = _begin(state, keep, watch, checkpoints, schedule, around)
+    bar = stack.enter_context(tqdm(total=schedule.steps, initial=int(progress.step), desc=around.name, unit='step',
+                                   mininterval=1.))
+    saved = time.monotonic()
+
+    def save():
+      if checkpoints:
+        checkpoints.save(int(good.step), good)
+
+    while int(progress.step) < schedule.steps and not 0 < schedule.patience <= int(progress.stale):
+      # A chunk takes the buffers of the state that it is given; a restart needs those of the good one.
+      given = progress.replace(state=_copy(progress.state)) if restartable and progress is good else progress
+      try:
+        progress, shown, judged = _advance(chunk, data, key, given, schedule, around, keep, evaluate, watch)
+      except Diverged as fault:
+        if not restartable or int(good.restarts) >= around.guards.restarts:
+          raise
+        good = progress = _again(good, fault, around)
+        bar.reset(schedule.steps)
+        bar.update(int(good.step))
+        continue
+      around.metrics.write(around.name, int(progress.step), shown | judged)
+      bar.update(int(progress.step) - int(given.step))
+      bar.set_postfix({k: f'{v:.4g}' for k, v in (judged or {'loss': shown.get('loss', np.nan)}).items()},
+                      refresh=False)
+      if not restartable or not guards.suspicious(progress.memory, around.guards):
+        good = progress
+        if time.monotonic() - saved >= around.save_seconds:
+          save()
+          saved = time.monotonic()
+      interrupt.check(save)
+    good = progress
+    save()
+  return progress.kept, {'steps': int(progress.step), 'best': float(progress.best),
+                         'best_step': int(progress.best_step), 'restarts': int(progress.restarts)}
+
+
+def _begin(state, keep, watch, checkpoints, schedule, around):
+  """The `Progress` to go on from: of the newest checkpoint, or of the initial state."""
   first = Progress(state=_copy(state), kept=_copy(keep(state)), step=jnp.int32(0), best=jnp.float32(-jnp.inf),
-                   best_step=jnp.int32(0), stale=jnp.int32(0))
-  checkpoints = around.checkpoints and Checkpoints(around.checkpoints)
+                   best_step=jnp.int32(0), stale=jnp.int32(0), restarts=jnp.int32(0), memory=guards.first(watch))
   restored = checkpoints.restore(first) if checkpoints else None
   progress = jax.tree.map(jnp.asarray, restored[1]) if restored else first
-  if restored:
-    logging.info('%s: going on from step %d of %d', around.name, restored[0], schedule.steps)
-  around.metrics.rewind(around.name, int(progress.step))
-  data, saved = jax.tree.map(jnp.asarray, data), time.monotonic()
-  bar = tqdm(total=schedule.steps, initial=int(progress.step), desc=around.name, unit='step', mininterval=1.)
+  logging.info('%s: %s step %d of %d', around.name, 'going on from' if restored else 'beginning with',
+               int(progress.step), schedule.steps)
+  around.metrics.rewind(around.name, int(progress.step), int(progress.restarts))
+  return progress
 
-  def save():
-    if checkpoints:
-      checkpoints.save(int(progress.step), progress)
 
-  while int(progress.step) < schedule.steps and not 0 < schedule.patience <= int(progress.stale):
-    start = int(progress.step)
-    length = min(schedule.chunk, schedule.steps - start)
-    state, metrics = chunk(progress.state, data, key, start, length)
-    metrics = jax.device_get(metrics)
-    _check_finite(around.name, start, metrics)
-    if check is not None:
-      check(start, metrics, state)
-    shown = {name: values.mean() for name, values in metrics.items()}
-    progress = progress.replace(state=state, step=jnp.int32(start + length))
-    progress, judged = _judge(progress, keep, evaluate)
-    around.metrics.write(around.name, start + length, shown | judged)
-    bar.update(length)
-    bar.set_postfix({k: f'{v:.4g}' for k, v in (judged or {'loss': shown.get('loss', np.nan)}).items()}, refresh=False)
-    if time.monotonic() - saved >= schedule.save_seconds:
-      save()
-      saved = time.monotonic()
-    interrupt.check(save)
-  bar.close()
-  save()
-  if checkpoints:
-    checkpoints.close()
-  return progress.kept, {'steps': int(progress.step), 'best': float(progress.best),
-                         'best_step': int(progress.best_step)}
+def _advance(chunk, data, key, progress, schedule, around, keep, evaluate, watch):
+  """The progress after one more chunk, the means of its metrics and those of the look; raises `Diverged`."""
+  start = int(progress.step)
+  length = min(schedule.chunk, schedule.steps - start)
+  state, metrics = chunk(progress.state, data, key, start, length)
+  metrics, whole = jax.device_get((metrics, guards.finite(state)))
+  faults, memory = guards.judge(around.name, watch, around.guards, progress.memory, start, metrics, state, whole)
+  _bear(faults, around, whole.all())
+  progress = progress.replace(state=state, step=jnp.int32(start + length), memory=memory)
+  progress, judged = _judge(progress, keep, evaluate)
+  faults, memory = guards.judge_look(around.name, watch, around.guards, memory, start + length, judged)
+  _bear(faults, around, True)
+  return progress.replace(memory=memory), {name: values.mean() for name, values in metrics.items()}, judged
+
+
+def _bear(faults, around, whole):
+  """Says the faults of a stage that goes on in spite of them; raises the first one where it does not."""
+  for fault in faults:
+    if around.guards.policy != 'go_on' or not whole:
+      raise fault
+    logging.warning('%s; it goes on all the same', fault)
+
+
+def _again(good, fault, around):
+  """The good progress with lower rates, and the restart counted."""
+  number, factor = int(good.restarts) + 1, around.guards.rate_factor
+  logging.warning('%s; restart %d of at most %d, from step %d with %g times the learning rate', fault, number,
+                  around.guards.restarts, int(good.step), factor ** number)
+  around.metrics.restart(around.name, int(good.step), number, str(fault))
+  return good.replace(state=slower(good.state, factor), restarts=jnp.int32(number))
 
 
 def _judge(progress, keep, evaluate):

@@ -10,7 +10,7 @@ from ganrec_jax.errors import DataError
 from ganrec_jax.models import recommenders
 from ganrec_jax.models.recommenders import Recommender
 from ganrec_jax.training import loop
-from ganrec_jax.training.update import gradient_update
+from ganrec_jax.training.update import gradient_update, slowable
 
 
 def newest(histories: Ragged, length, ordered):
@@ -148,7 +148,7 @@ def make_optimizer(config):
   """AdamW with gradients clipped to length 1, a linear warm-up and a cosine to a tenth of the rate."""
   rate = optax.warmup_cosine_decay_schedule(0., config.learning_rate, max(1, config.steps // 20),
                                             max(2, config.steps), .1 * config.learning_rate)
-  return optax.chain(optax.clip_by_global_norm(1.), optax.adamw(rate, weight_decay=config.weight_decay))
+  return slowable(optax.chain(optax.clip_by_global_norm(1.), optax.adamw(rate, weight_decay=config.weight_decay)))
 
 
 def prepare(histories: Ragged, item_texts, warm_mask, config):
@@ -211,7 +211,7 @@ def fit(histories: Ragged, item_texts, warm_mask, config, key, around, evaluate=
 
   Raises:
     DataError: see `prepare`.
-    loop.Diverged: where the loss is not finite.
+    loop.Diverged: where a number is not finite or the gradient explodes.
   """
   real = data = prepare(histories, item_texts, warm_mask, config)
   if generated is not None:

@@ -1,6 +1,9 @@
 """One update of one player: the piece that every training step is made of."""
 
+from typing import NamedTuple
+
 import jax
+import jax.numpy as jnp
 import optax
 
 
@@ -27,3 +30,27 @@ def gradient_update(loss, optimizer):
     return optax.apply_updates(params, updates), opt_state, metrics | {'grad_norm': optax.tree.norm(grads)}
 
   return update
+
+
+class Rate(NamedTuple):
+  """The state of what `slowable` adds: the factor of all updates."""
+  factor: jax.Array
+
+
+def slowable(optimizer):
+  """The optax transformation `optimizer` with a factor of its learning rate in its state, 1 at first; see `slower`."""
+  def init(params):
+    del params
+    return Rate(jnp.float32(1))
+
+  def update(updates, state, params=None):
+    del params
+    return jax.tree.map(lambda leaf: state.factor.astype(leaf.dtype) * leaf, updates), state
+
+  return optax.chain(optimizer, optax.GradientTransformation(init, update))
+
+
+def slower(state, factor):
+  """A training state whose `slowable` optimizers have `factor` times the learning rates."""
+  return jax.tree.map(lambda leaf: Rate(leaf.factor * factor) if isinstance(leaf, Rate) else leaf, state,
+                      is_leaf=lambda leaf: isinstance(leaf, Rate))
