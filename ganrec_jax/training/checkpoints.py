@@ -14,6 +14,8 @@ from absl import logging
 
 from ganrec_jax.errors import UserError
 
+_ITEM = 'progress'
+
 
 def _reserve(directory, size):
   """Raises an `OSError` where `directory` cannot take a file of `size` bytes."""
@@ -40,7 +42,8 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=True,
                                            cleanup_tmp_directories=True)
     try:
-      self._manager = ocp.CheckpointManager(os.path.abspath(directory), options=options)
+      # Without a name of the item Orbax infers from the newest checkpoint, which may be damaged, how to read them all.
+      self._manager = ocp.CheckpointManager(os.path.abspath(directory), item_names=(_ITEM,), options=options)
     except OSError as error:
       raise UserError(f'{directory}: checkpoints cannot be written here ({error.strerror})') from error
     self._directory, self._step = directory, None
@@ -64,7 +67,7 @@ class Checkpoints:
     with self._told():
       # Orbax writes in many threads; where the disk is full it is better not to begin.
       _reserve(self._directory, sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
-      self._manager.save(step, args=ocp.args.StandardSave(state))
+      self._manager.save(step, args=ocp.args.Composite(**{_ITEM: ocp.args.StandardSave(state)}))
 
   @contextlib.contextmanager
   def _told(self):
@@ -90,7 +93,8 @@ class Checkpoints:
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, jax.device_get(like))
     for step in sorted(self._manager.all_steps(), reverse=True):
       try:
-        return step, self._manager.restore(step, args=ocp.args.StandardRestore(abstract))
+        found = self._manager.restore(step, args=ocp.args.Composite(**{_ITEM: ocp.args.StandardRestore(abstract)}))
+        return step, found[_ITEM]
       # Orbax answers damage with errors of many kinds (JSON, Zarr, key and shape errors), none of them its own.
       except Exception as error:  # noqa: BLE001
         logging.warning('%s: checkpoint %d is damaged (%s: %s); going back to the one before it', self._directory,

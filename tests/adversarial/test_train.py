@@ -1,5 +1,8 @@
 """Alternating training: the same on any number of devices, it approaches a mixture, and it says when it failed."""
 
+import dataclasses
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -108,6 +111,19 @@ def test_a_divergence_is_said_and_gives_no_parameters(monkeypatch):
   params, report = training.train(_data(), config, jax.random.key(0), _around())
   assert params is None and report['status'] == 'diverged' and report['reason']
   assert len(said) == 1 and 'diverged' in said[0]
+
+
+def test_a_discriminator_that_has_won_for_a_window_of_steps_ends_the_run(monkeypatch):
+  said = _warnings(monkeypatch)
+  # G can hardly move, and real samples lie apart from its fakes.
+  config = steps.AdversarialConfig(batch=8, steps=80, chunk=20, penalty='none', supervised_weight=0., g_rate=1e-9,
+                                   d_rate=1e-2, instance_noise=0., d_steps=1, **SMALL)
+  around = dataclasses.replace(_around(), guards=loop.Guards('restart', restarts=1, window=30))
+  data = _data().replace(item_factors=_data().item_factors + np.float32([0, 0, 1]) * np.sign(_data().item_factors) * 4)
+  params, report = training.train(data, config, jax.random.key(0), around)
+  assert params is None and report['status'] == 'collapsed'
+  assert re.search(r'gan: D has won: d_accuracy was 0.995 or more for \d+ steps in a row', report['reason'])
+  assert len(said) == 2 and 'restart 1 of at most 1' in said[0]
 
 
 def test_a_discriminator_that_always_wins_is_said():
