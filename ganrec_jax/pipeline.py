@@ -72,7 +72,7 @@ def check(config):
   adversary.rows_of(config)
   profiles.configured(config)
   tracking.check(config)
-  workspace.guards(config)
+  workspace.guards_of(config)
   if config.evaluation.resamples < 1:
     raise ConfigError(f'evaluation.resamples is {config.evaluation.resamples}; allowed are whole numbers from 1 on')
 
@@ -235,6 +235,7 @@ def _generated_words(told):
   """One line a generator or control: what it made, how its training ended, and the weight that validation chose."""
   for row, report in told['generated'].items():
     counts, how = report['counts'], f', training {report["status"]}' if 'status' in report else ''
+    how += f' after {telling.number(report["restarts"], "restart")}' if report.get('restarts') else ''
     reason = f' ({report["reason"]})' if report.get('reason') else ''
     chosen = told['choices'][row].get('weight')
     yield (f'{row}: {counts["kept"]} of {counts["asked"]} samples kept'

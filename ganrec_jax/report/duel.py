@@ -14,7 +14,8 @@ _MONITORS = {
   'd_accuracy_real': 'D takes real for real', 'd_accuracy_fake': 'D takes fake for fake',
   'distinct': 'distinct items reached', 'distinct_real': 'by held-out ones',
   'nearest': 'median distance to the nearest real one', 'nearest_real': 'of held-out ones'}
-_RESTARTED = ' Dotted lines with the word restart: training was interrupted there and went on.'
+_RESTARTED = (' Dotted lines with the word restart: training went on from there, after an interruption, or after a '
+              'fault at a lower rate.')
 
 
 def make(run):
@@ -39,6 +40,8 @@ def make(run):
 
 def _ending(report):
   reason = f' ({plain(report["reason"])})' if report['reason'] else ''
+  if report.get('restarts'):
+    reason += f', after {number(report["restarts"], "restart")} at a lower learning rate'
   if 'best_step' not in report:
     return report['status'] + reason
   return (f'{report["status"]}{reason}: {number(report["steps"], "step")} on {number(report["rows"], "real sample")}, '

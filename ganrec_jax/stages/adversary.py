@@ -15,7 +15,7 @@ from ganrec_jax.errors import ConfigError
 from ganrec_jax.evaluation import leaks
 from ganrec_jax.evaluation.tasks import train_counts
 from ganrec_jax.models import closed_form
-from ganrec_jax.stages.workspace import VERSION
+from ganrec_jax.stages.workspace import VERSION, guards_of
 
 CONTROLS = ('random_pairs', 'popular_pairs', 'content_knn_pairs', 'self_labelled', 'generator_only')
 
@@ -73,7 +73,7 @@ def train_gan(workspace, prepared, base, content, known, name='gan'):
   """
   config = game(workspace.config, name)
   key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(), known,
-                         workspace.config.guards.to_dict())
+                         dataclasses.asdict(guards_of(workspace.config)))
 
   def compute():
     params, report = train.train(_training_data(prepared, base, content), config, workspace.key('adversarial'),

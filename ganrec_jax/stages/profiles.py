@@ -17,7 +17,7 @@ from ganrec_jax.errors import ConfigError, DataError
 from ganrec_jax.models import als, mixture
 from ganrec_jax.profiles import game, generator, likelihood
 from ganrec_jax.profiles.config import ProfileConfig
-from ganrec_jax.stages.workspace import VERSION
+from ganrec_jax.stages.workspace import VERSION, guards_of
 from ganrec_jax.training import loop
 
 # Fewer profiles or items say nothing of a distribution.
@@ -92,7 +92,7 @@ def fit(workspace, prepared, kernel, people):
                        for rows in (people.members, people.held_out))
   seen = hashlib.sha256(people.members.offsets.tobytes() + people.members.values.tobytes()).hexdigest()
   key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(), seen,
-                         workspace.config.guards.to_dict())
+                         dataclasses.asdict(guards_of(workspace.config)))
 
   def likely():
     params, summary = likelihood.train(members, held_out, len(warm), config, workspace.key('profiles likelihood'),

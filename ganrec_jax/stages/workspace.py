@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from ganrec_jax import artifacts
 from ganrec_jax.errors import ConfigError, UserError
-from ganrec_jax.training import loop
+from ganrec_jax.training import guards, loop
 from ganrec_jax.training.logs import Metrics
 
 # Written into every artifact's key: raise it where the meaning of an artifact changes.
@@ -47,18 +47,19 @@ class Workspace:
     for stale in os.listdir(folder) if os.path.isdir(folder) else ():
       if stale != os.path.basename(path):
         shutil.rmtree(os.path.join(folder, stale))
-    return loop.Surroundings(stage, self.devices, path, self.metrics, self.config.save_seconds, guards(self.config))
+    return loop.Surroundings(stage, self.devices, path, self.metrics,
+                             self.config.get('save_seconds', 60.), guards_of(self.config))
 
 
-def guards(config):
-  """The `Guards` of all trained stages.
+def guards_of(config):
+  """The `Guards` of all trained stages; runs of older versions have none in their config.
 
   Raises:
     ConfigError: for values out of range.
   """
-  if not config.save_seconds >= 0:
+  if not config.get('save_seconds', 60.) >= 0:
     raise ConfigError(f'save_seconds is {config.save_seconds}; allowed are numbers from 0 on')
-  return loop.Guards(**config.guards.to_dict())
+  return guards.Guards(**config.get('guards', {}))
 
 
 def devices(config):

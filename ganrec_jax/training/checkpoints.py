@@ -56,8 +56,7 @@ class Checkpoints:
     Raises:
       UserError: where this one or the one before cannot be written; nothing half-written is left.
     """
-    with self._told():
-      self._manager.wait_until_finished()
+    self.wait()
     newest = self._manager.latest_step()
     if newest is not None and step <= newest:
       return
@@ -68,6 +67,11 @@ class Checkpoints:
       # Orbax writes in many threads; where the disk is full it is better not to begin.
       _reserve(self._directory, sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
       self._manager.save(step, args=ocp.args.Composite(**{_ITEM: ocp.args.StandardSave(state)}))
+
+  def wait(self):
+    """Waits for the save under way; raises as `save` does."""
+    with self._told():
+      self._manager.wait_until_finished()
 
   @contextlib.contextmanager
   def _told(self):
@@ -105,8 +109,7 @@ class Checkpoints:
   def close(self):
     """Waits for what is under way and gives back the threads; raises as `save` does."""
     try:
-      with self._told():
-        self._manager.wait_until_finished()
+      self.wait()
     finally:
       with contextlib.suppress(Exception):  # it has been told, or is told again here
         self._manager.close()
