@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from ganrec_jax.training import guards, interrupt
+from ganrec_jax.training import guards, interrupt, profiling
 from ganrec_jax.training.checkpoints import Checkpoints
 from ganrec_jax.training.devices import make_chunk
 from ganrec_jax.training.guards import Diverged, Guards, Watch
@@ -46,6 +46,7 @@ class Surroundings:
     metrics: where measurements go.
     save_seconds: the least time between two checkpoints.
     guards: what is done where training goes wrong.
+    profile: the folder for a trace of a few steps, or None for no trace.
   """
   name: str
   devices: tuple
@@ -53,6 +54,7 @@ class Surroundings:
   metrics: Metrics = dataclasses.field(default_factory=lambda: Metrics(None))
   save_seconds: float = 60.
   guards: Guards = Guards()
+  profile: str | None = None
 
 
 @flax.struct.dataclass
@@ -103,24 +105,27 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
     Interrupted: after a checkpoint, where a stop was asked for.
     UserError: where a checkpoint cannot be written.
   """
-  chunk = make_chunk(step, sample, around.devices)
-  data, restartable = jax.tree.map(jnp.asarray, data), around.guards.policy == 'restart'
+  clock, restartable = profiling.Clock(), around.guards.policy == 'restart'
+  with clock('input'):
+    data = jax.block_until_ready(jax.tree.map(jnp.asarray, data))
+  stage = _Stage(make_chunk(step, sample, around.devices), data, key, schedule, around, keep, evaluate, watch, clock)
   with contextlib.ExitStack() as stack:
     checkpoints = around.checkpoints and stack.enter_context(contextlib.closing(Checkpoints(around.checkpoints)))
     good = progress = _begin(state, keep, watch, checkpoints, schedule, around)
     bar = stack.enter_context(tqdm(total=schedule.steps, initial=int(progress.step), desc=around.name, unit='step',
                                    mininterval=1.))
-    saved = time.monotonic()
+    begun, taken, saved = int(progress.step), 0, time.monotonic()
 
     def save():
       if checkpoints:
-        checkpoints.save(int(good.step), good)
+        with clock('save'):
+          checkpoints.save(int(good.step), good)
 
     while int(progress.step) < schedule.steps and not 0 < schedule.patience <= int(progress.stale):
       # A chunk takes the buffers of the state that it is given; a restart needs those of the good one.
       given = progress.replace(state=_copy(progress.state)) if restartable and progress is good else progress
       try:
-        progress, shown, judged = _advance(chunk, data, key, given, schedule, around, keep, evaluate, watch)
+        progress, shown, judged = _advance(stage, given, 'compute' if taken else 'start')
       except Diverged as fault:
         if not restartable or int(good.restarts) >= around.guards.restarts:
           raise
@@ -128,6 +133,10 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
         bar.reset(schedule.steps)
         bar.update(int(good.step))
         continue
+      if not taken and around.profile:
+        steps = profiling.trace(stage.chunk, progress.state, data, key, around.profile)
+        logging.info('%s: a trace of %d steps is in %s', around.name, steps, around.profile)
+      taken += int(progress.step) - int(given.step)
       around.metrics.write(around.name, int(progress.step), shown | judged)
       bar.update(int(progress.step) - int(given.step))
       bar.set_postfix({k: f'{v:.4g}' for k, v in (judged or {'loss': shown.get('loss', np.nan)}).items()},
@@ -140,8 +149,25 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
       interrupt.check(save)
     good = progress
     save()
+  if taken:
+    called = progress.state, data, key, begun, min(schedule.chunk, schedule.steps - begun)
+    _tell_costs(stage, called, jax.eval_shape(sample, key, data), taken)
   return progress.kept, {'steps': int(progress.step), 'best': float(progress.best),
                          'best_step': int(progress.best_step), 'restarts': int(progress.restarts)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Stage:
+  """What stays the same from chunk to chunk, see `run`; `chunk` is of `devices.make_chunk`."""
+  chunk: Callable
+  data: Any
+  key: jax.Array
+  schedule: Schedule
+  around: Surroundings
+  keep: Callable
+  evaluate: Callable | None
+  watch: Watch
+  clock: profiling.Clock
 
 
 def _begin(state, keep, watch, checkpoints, schedule, around):
@@ -156,16 +182,21 @@ def _begin(state, keep, watch, checkpoints, schedule, around):
   return progress
 
 
-def _advance(chunk, data, key, progress, schedule, around, keep, evaluate, watch):
-  """The progress after one more chunk, the means of its metrics and those of the look; raises `Diverged`."""
-  start = int(progress.step)
-  length = min(schedule.chunk, schedule.steps - start)
-  state, metrics = chunk(progress.state, data, key, start, length)
-  metrics, whole = jax.device_get((metrics, guards.finite(state)))
+def _advance(stage, progress, part):
+  """The progress after one more chunk, the means of its metrics and those of the look; raises `Diverged`.
+
+  `part` is what the chunk's time counts as.
+  """
+  start, around, watch = int(progress.step), stage.around, stage.watch
+  length = min(stage.schedule.chunk, stage.schedule.steps - start)
+  with stage.clock(part):
+    state, metrics = stage.chunk(progress.state, stage.data, stage.key, start, length)
+    metrics, whole = jax.device_get((metrics, guards.finite(state)))
   faults, memory = guards.judge(around.name, watch, around.guards, progress.memory, start, metrics, state, whole)
   _bear(faults, around, whole.all())
   progress = progress.replace(state=state, step=jnp.int32(start + length), memory=memory)
-  progress, judged = _judge(progress, keep, evaluate)
+  with stage.clock('evaluate'):
+    progress, judged = _judge(progress, stage.keep, stage.evaluate)
   faults, memory = guards.judge_look(around.name, watch, around.guards, memory, start + length, judged)
   _bear(faults, around, True)
   return progress.replace(memory=memory), {name: values.mean() for name, values in metrics.items()}, judged
@@ -186,6 +217,15 @@ def _again(good, fault, around):
                   around.guards.restarts, int(good.step), factor ** number)
   around.metrics.restart(around.name, int(good.step), number, str(fault))
   return good.replace(state=slower(good.state, factor), restarts=jnp.int32(number))
+
+
+def _tell_costs(stage, called, batch, steps):
+  """Logs and writes what `steps` steps on such a `batch` cost; the first chunk was called with `called`."""
+  rows, length, around = batch['weight'].shape[0], called[-1], stage.around
+  flops = profiling.matmul_flops(stage.chunk, *called, static=len(called) - 1) / (length * rows)
+  costs = stage.clock.told(rows * steps, rows * length, flops, len(around.devices))
+  logging.info('%s: %s', around.name, profiling.words(costs))
+  around.metrics.write_costs(around.name, costs)
 
 
 def _judge(progress, keep, evaluate):
