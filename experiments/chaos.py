@@ -27,7 +27,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-TIMES = ('wall_seconds', 'stages')
+TIMES = ('wall_seconds', 'stages', 'costs')
 _MARK = re.compile(r'\] ([\w.]+): (?:beginning with|going on from) step (\d+) of (\d+)')
 _ROUNDS = 20  # runs for one case, after which a stage counts as too short to be hit
 
