@@ -14,6 +14,10 @@ from ganrec_jax.errors import UserError
 from ganrec_jax.training import checkpoints
 from ganrec_jax.training.checkpoints import Checkpoints
 
+# Where one array cannot be read, Orbax closes its event loop while the other reads are under way; TensorStore tells of
+# their ends in threads of its own.
+pytestmark = pytest.mark.filterwarnings('ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning')
+
 
 def state(value):
   """Numbers that cannot be compressed."""
