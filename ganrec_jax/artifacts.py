@@ -9,6 +9,7 @@ import numpy as np
 from absl import logging
 
 from ganrec_jax.errors import UserError
+from ganrec_jax.training import hosts
 
 
 def digest(*parts):
@@ -60,19 +61,29 @@ def cached(path, key, compute):
     compute: `() -> dict` of name to NumPy array.
 
   Returns:
-    (arrays, whether they were there already). A damaged file is named in a warning and made again.
+    (arrays, whether they were there already). A damaged file is named in a warning and made again. Of several
+    processes all have what the first one has.
   """
-  if os.path.exists(path):
-    try:
-      # NumPy leaves a file open that it has opened itself and finds empty.
-      with open(path, 'rb') as opened, np.load(opened, allow_pickle=False) as file:
-        if str(file['key']) == key:
-          return {name: file[name] for name in file.files if name != 'key'}, True
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-      logging.warning('%s: damaged (%s); it is made again', path, error)
-  arrays = compute()
+  found = hosts.agreed(_read(path, key))
+  if found is not None:
+    return found, True
+  arrays = hosts.agreed(compute())
   write_atomically(path, lambda file: np.savez(file, key=np.asarray(key), **arrays))
   return arrays, False
+
+
+def _read(path, key):
+  """The arrays at `path`, or None where they are not there, damaged, or made by another `key`."""
+  if not os.path.exists(path):
+    return None
+  try:
+    # NumPy leaves a file open that it has opened itself and finds empty.
+    with open(path, 'rb') as opened, np.load(opened, allow_pickle=False) as file:
+      if str(file['key']) == key:
+        return {name: file[name] for name in file.files if name != 'key'}
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    logging.warning('%s: damaged (%s); it is made again', path, error)
+  return None
 
 
 def save_lists(path, user_ids, item_ids, users, items, scores):

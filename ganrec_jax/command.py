@@ -14,6 +14,8 @@ CONFIG = config_flags.DEFINE_config_file('config', None, 'A config file, with :v
                                          lock_config=True)
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _given = []
+# The work directory, and which processes run together where.
+_OF_A_PLACE = ('workdir', 'coordinator', 'processes', 'process')
 
 
 def given():
@@ -22,11 +24,11 @@ def given():
 
 
 def typed():
-  """The flags as they were typed, for a shell, without the work directory: what makes the same run elsewhere."""
+  """The flags as they were typed, for a shell, without those of a place: what makes the same run elsewhere."""
   words, kept = iter(sys.argv[1:]), []
   for word in words:
     name, equals, _ = word.lstrip('-').partition('=')
-    if name != 'workdir':
+    if name not in _OF_A_PLACE:
       kept.append(word)
     elif not equals:
       next(words, None)

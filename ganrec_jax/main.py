@@ -10,6 +10,10 @@ from ganrec_jax import command, terminal
 from ganrec_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory; runs/<config>-<variant> by default.')
+_COORDINATOR = flags.DEFINE_string('coordinator', None, 'Of several processes, HOST:PORT of the first; auto on Cloud '
+                                   'TPU, Slurm, Open MPI and Kubernetes.')
+_PROCESSES = flags.DEFINE_integer('processes', None, 'How many processes there are; each runs this same command.')
+_PROCESS = flags.DEFINE_integer('process', None, 'Which of them this is, from 0; the first one writes.')
 _VALIDATE = flags.DEFINE_bool('validate', False, 'Only look at config and data; train nothing.')
 _PROFILE = flags.DEFINE_bool('profile', False, 'Write a trace of a few steps of each trained stage to WORKDIR/profile.')
 
@@ -19,12 +23,10 @@ def _workdir(value):
   return os.path.join('runs', pathlib.Path(path).stem + (f'-{variant}' if variant else ''))
 
 
-def _main(_):
-  logging.set_verbosity(logging.INFO)
-  from ganrec_jax import pipeline  # imports jax, after the flags are known to be right
-  from ganrec_jax.training import interrupt, logs
-  logging.get_absl_handler().addFilter(logs.ours)
-  workdir = _WORKDIR.value or _workdir(command.given())
+def _work(workdir):
+  """Runs the pipeline, or looks at config and data only; returns the exit code."""
+  from ganrec_jax import pipeline
+  from ganrec_jax.training import interrupt
   logging.info('work directory: %s', workdir)
   try:
     with interrupt.graceful():
@@ -39,6 +41,17 @@ def _main(_):
           f'python -m ganrec_jax.main {" ".join(sys.argv[1:])}', file=sys.stderr)
     return 128 + stop.signum
   return 0
+
+
+def _main(_):
+  logging.set_verbosity(logging.INFO)
+  from ganrec_jax.training import hosts, logs  # import jax, after the flags are known to be right
+  logging.get_absl_handler().addFilter(logs.ours)
+  try:
+    return hosts.run(_work, _WORKDIR.value or _workdir(command.given()), _COORDINATOR.value, _PROCESSES.value,
+                     _PROCESS.value)
+  except UserError as error:
+    return terminal.refuse(error)
 
 
 def run():

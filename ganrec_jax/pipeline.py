@@ -26,7 +26,7 @@ from ganrec_jax.stages import adversary, encode, profiles, recommend, tune, work
 from ganrec_jax.stages.evaluate import Evaluation, show_people
 from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.stages.validate import validate as look
-from ganrec_jax.training import interrupt, logs, tracking
+from ganrec_jax.training import hosts, interrupt, logs, tracking
 
 # Whose versions are written down with the results.
 _LIBRARIES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy')
@@ -120,21 +120,25 @@ def run(config, path, dataset=None, command='', profile=False):
   plain = config.to_dict()
   artifacts.write_json(os.path.join(path, 'config.json'), {
     'config': plain, 'sha256': artifacts.digest(plain), 'command': command})
-  prepared = timed('prepare', prepare, config, dataset)
-  key = artifacts.digest(plain, prepared.sha256(), _code_sha256(), len(space.devices))
+  prepared = timed('prepare', hosts.in_turn, prepare, config, dataset)
+  code = _code_sha256()
+  hosts.check_alike(config=artifacts.digest(plain), data=artifacts.digest(prepared.sha256()), code=code)
+  key = artifacts.digest(plain, prepared.sha256(), code, len(space.devices))
   done, table_path = space.artifact('done.json'), os.path.join(path, 'table.txt')
-  if artifacts.read_json(done) == key and os.path.exists(table_path):
-    logging.info('nothing has changed since this run was finished; to start afresh, choose another --workdir')
-    if profile:
-      logging.info('no stage is trained again, so there is no new trace')
-    print(pathlib.Path(table_path).read_text(encoding='utf-8'), end='')
-    _make_page(path, prepared)
+  if hosts.agreed(artifacts.read_json(done) == key and os.path.exists(table_path)):
+    if hosts.first():
+      logging.info('nothing has changed since this run was finished; to start afresh, choose another --workdir')
+      if profile:
+        logging.info('no stage is trained again, so there is no new trace')
+      print(pathlib.Path(table_path).read_text(encoding='utf-8'), end='')
+      _make_page(path, prepared)
     return
   with tracking.started(config, path, key) as tracked:
     tell = None if tracked is None else functools.partial(tracking.log, tracked)
     made = _work(dataclasses.replace(space, metrics=logs.Metrics(path, tell)), prepared, timed, tracked)
-  artifacts.write_json(done, key)
-  _make_page(path, prepared, made)
+  if hosts.first():
+    artifacts.write_json(done, key)
+    _make_page(path, prepared, made)
 
 
 def _work(space, prepared, timed, tracked):

@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -292,6 +293,30 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(finished, tmp_path):
   assert results(tmp_path) == results(finished[0])
   for path in (finished[0] / 'recommendations').iterdir():
     assert path.read_bytes() == (tmp_path / 'recommendations' / path.name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('processes', 'devices'), [(1, 8), (2, 1), (2, 2), (4, 1)])
+def test_devices_and_processes_reproduce_a_run_on_one_device(finished, tmp_path, processes, devices):
+  with socket.socket() as found:
+    found.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{found.getsockname()[1]}'
+  # Simulated devices wait for one another unless they have threads enough.
+  where = environment() | {'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}', 'NPROC': '16'}
+  running = [subprocess.Popen(
+    [sys.executable, '-m', 'ganrec_jax.main', TESTING, f'--workdir={tmp_path}', *(
+      [f'--coordinator={address}', f'--processes={processes}', f'--process={process}'] if processes > 1 else [])],
+    cwd=ROOT, env=where, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for process in range(processes)]
+  said = [one.communicate(timeout=1200) for one in running]
+  assert [one.returncode for one in running] == [0] * processes, said
+  assert ['SIMULATED DATA' in out for out, _ in said] == [True] + [False] * (processes - 1)
+  one, many = results(finished[0]), results(tmp_path)
+  assert many['devices'] == processes * devices and one['devices'] == 1
+  values = [{(row['row'], row['task'], row['metric']): row['value'] for row in found['rows']} for found in (one, many)]
+  assert values[0].keys() == values[1].keys()
+  # Sums in another order move vectors by a millionth, and now and then an item of a list.
+  for key, value in values[0].items():
+    assert values[1][key] == pytest.approx(value, rel=.02, abs=.005), key
 
 
 def test_sigterm_says_how_to_go_on(tmp_path):

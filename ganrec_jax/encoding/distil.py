@@ -8,7 +8,7 @@ from ganrec_jax.encoding import tuning, vectors
 from ganrec_jax.encoding.pretrain import padded_tokens
 from ganrec_jax.errors import DataError
 from ganrec_jax.models import kernels
-from ganrec_jax.training import loop
+from ganrec_jax.training import hosts, loop
 
 
 def ridge_errors(texts, targets, whitening, ridge):
@@ -116,7 +116,7 @@ def distil(params, config, token_ids, targets, key, around, schedule, *, learnin
 
   def encode(params, items):
     return vectors.encode(params, config, [rows[item] for item in items], pooling=pooling, dtype=dtype,
-                          devices=around.devices)
+                          devices=hosts.local(around.devices))
 
   def evaluate(params):
     return explained(encode(params, some), targets[some], encode(params, held), targets[held], ridge), {}

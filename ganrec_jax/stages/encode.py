@@ -173,7 +173,7 @@ def text_vectors(workspace, encoder, texts, name=None):
   options = {'pooling': config.pooling, 'dtype': jnp.dtype(config.dtype)}
 
   def compute():
-    return {'vectors': vectors.encode(encoder.params, encoder.shape, ids, devices=workspace.devices, **options)}
+    return {'vectors': vectors.encode(encoder.params, encoder.shape, ids, devices=workspace.local, **options)}
 
   if name is None:
     return compute()['vectors']

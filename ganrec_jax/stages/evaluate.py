@@ -86,7 +86,7 @@ class Evaluation:
   def _rank(self, row, name, score, params):
     interrupt.check()
     data, task = self._prepared.dataset, self._tasks[name]
-    lists, scores = ranking.top_k(score, params, task, devices=len(self._workspace.devices))
+    lists, scores = ranking.top_k(score, params, task, devices=len(self._workspace.local))
     artifacts.save_lists(_lists(self._workspace, f'{row}.{name}'), data.user_ids, data.catalogue.ids, task.users,
                          lists, scores)
     cold = self._masks['cold_valid'] | self._masks['cold_test']

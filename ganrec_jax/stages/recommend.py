@@ -174,7 +174,7 @@ class Judge:
 def judge_of(workspace, prepared):
   """The `Judge` of a run."""
   tasks = make_tasks(prepared.dataset, prepared.split, workspace.config.seed, held_out='valid')
-  return Judge(tasks, len(workspace.devices))
+  return Judge(tasks, len(workspace.local))
 
 
 def calibrate(score, params, task, warm, unit, devices=1):

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from ganrec_jax import artifacts
 from ganrec_jax.errors import ConfigError, UserError
-from ganrec_jax.training import guards, loop
+from ganrec_jax.training import guards, hosts, loop
 from ganrec_jax.training.logs import Metrics
 
 # Written into every artifact's key: raise it where the meaning of an artifact changes.
@@ -25,7 +25,7 @@ class Workspace:
   Attributes:
     config: the whole config.
     path: the work directory.
-    devices: what the stages run on.
+    devices: what the stages are trained on, those of all processes.
     metrics: where measurements go.
     profile: whether a trace of each trained stage is wanted.
   """
@@ -34,6 +34,11 @@ class Workspace:
   devices: tuple
   metrics: Metrics
   profile: bool = False
+
+  @property
+  def local(self):
+    """The devices of this process, a tuple: what stages run on where they do not train."""
+    return hosts.local(self.devices)
 
   def artifact(self, name):
     """The path of an artifact."""
@@ -51,8 +56,8 @@ class Workspace:
       if stale != os.path.basename(path):
         shutil.rmtree(os.path.join(folder, stale))
     profile = os.path.join(self.path, PROFILE, stage) if self.profile else None
-    return loop.Surroundings(stage, self.devices, path, self.metrics, self.config.get('save_seconds', 60.),
-                             guards_of(self.config), profile)
+    return loop.Surroundings(stage, self.devices, path if hosts.first() else None, self.metrics,
+                             self.config.get('save_seconds', 60.), guards_of(self.config), profile)
 
 
 def guards_of(config):
@@ -70,11 +75,13 @@ def devices(config):
   """The devices that the config asks for, a tuple.
 
   Raises:
-    ConfigError: where there are fewer.
+    ConfigError: where there are fewer, or where several processes are not to use all of theirs.
   """
   found = jax.devices()
   if not 0 <= config.devices <= len(found):
     raise ConfigError(f'devices is {config.devices}; allowed are 0 (all) to {len(found)}')
+  if jax.process_count() > 1 and config.devices not in (0, len(found)):
+    raise ConfigError(f'devices is {config.devices}; allowed with several processes are 0 (all) and {len(found)}')
   return tuple(found[:config.devices or len(found)])
 
 

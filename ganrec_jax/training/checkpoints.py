@@ -39,9 +39,12 @@ class Checkpoints:
   """
 
   def __init__(self, directory):
-    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=True,
-                                           cleanup_tmp_directories=True)
+    # Of several processes only the first one saves, and waits for no other.
+    alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+    options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=True, create=False,
+                                           cleanup_tmp_directories=True, multiprocessing_options=alone)
     try:
+      os.makedirs(directory, exist_ok=True)
       # Without a name of the item Orbax infers from the newest checkpoint, which may be damaged, how to read them all.
       self._manager = ocp.CheckpointManager(os.path.abspath(directory), item_names=(_ITEM,), options=options)
     except OSError as error:

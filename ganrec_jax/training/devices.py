@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from ganrec_jax.training import hosts
+
 AXIS = 'devices'
 
 
@@ -38,10 +40,11 @@ def make_chunk(step, sample, devices):
   Args:
     step: `step(state, batch, axis=None) -> (state, metrics)`, a pure function of the state and a batch.
     sample: `sample(key, data) -> batch`, the global batch of one step with a leaf `weight` `[batch]`, noise included.
-    devices: the devices to run on; on more than one the step is mapped by `pmap`.
+    devices: the devices to run on, those of all processes; on more than one the step is mapped by `pmap`.
 
   Returns:
-    The compiled function; `metrics` are stacked `[length]`.
+    The compiled function; `metrics` are stacked `[length]`. Of several processes all call it with the same arguments,
+    and each has the result on its own devices.
   """
   parallel = len(devices) > 1
 
@@ -62,7 +65,14 @@ def make_chunk(step, sample, devices):
 
   mapped = jax.pmap(on_each, axis_name=AXIS, in_axes=(None, None, None, None, None, 0), out_axes=None, devices=devices,
                     static_broadcasted_argnums=4, donate_argnums=0)
-  return lambda state, data, key, start, length: mapped(state, data, key, start, length, np.arange(len(devices)))
+  own = hosts.local(devices)
+  everywhere = NamedSharding(Mesh(own, AXIS), PartitionSpec())
+
+  def on_all(state, data, key, start, length):
+    # pmap gives away the buffers of a state that lies where it wants it, and copies any other.
+    return mapped(jax.device_put(state, everywhere), data, key, start, length, np.arange(len(own)))
+
+  return on_all
 
 
 def spread_rows(tree, rows, devices):

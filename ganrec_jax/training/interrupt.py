@@ -5,6 +5,8 @@ import os
 import signal
 import threading
 
+from ganrec_jax.training import hosts
+
 
 class Interrupted(Exception):
   """The run was asked to stop and has saved what it had; `signum` is the signal that asked."""
@@ -55,8 +57,9 @@ def graceful():
 
 
 def check(save=None):
-  """Raises `Interrupted` where a stop was asked for, after calling `save`."""
-  if _asked:
+  """Raises `Interrupted` where a stop was asked for, of any of the processes, after calling `save`."""
+  signum = hosts.largest(_asked[0] if _asked else 0)
+  if signum:
     if save is not None:
       save()
-    raise Interrupted(_asked[0])
+    raise Interrupted(signum)

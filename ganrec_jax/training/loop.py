@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from ganrec_jax.training import guards, interrupt, profiling
+from ganrec_jax.training import guards, hosts, interrupt, profiling
 from ganrec_jax.training.checkpoints import Checkpoints
 from ganrec_jax.training.devices import make_chunk
 from ganrec_jax.training.guards import Diverged, Guards, Watch
@@ -174,7 +174,7 @@ def _begin(state, keep, watch, checkpoints, schedule, around):
   """The `Progress` to go on from: of the newest checkpoint, or of the initial state."""
   first = Progress(state=_copy(state), kept=_copy(keep(state)), step=jnp.int32(0), best=jnp.float32(-jnp.inf),
                    best_step=jnp.int32(0), stale=jnp.int32(0), restarts=jnp.int32(0), memory=guards.first(watch))
-  restored = checkpoints.restore(first) if checkpoints else None
+  restored = hosts.agreed(checkpoints.restore(first) if checkpoints else None)
   progress = jax.tree.map(jnp.asarray, restored[1]) if restored else first
   logging.info('%s: %s step %d of %d', around.name, 'going on from' if restored else 'beginning with',
                int(progress.step), schedule.steps)
@@ -233,7 +233,7 @@ def _judge(progress, keep, evaluate):
   kept = _copy(keep(progress.state))
   if evaluate is None:
     return progress.replace(kept=kept, best_step=progress.step), {}
-  value, metrics = evaluate(kept)
+  value, metrics = hosts.agreed(evaluate(kept))
   metrics = {'valid': value} | metrics
   if value > float(progress.best):
     return progress.replace(kept=kept, best=jnp.float32(value), best_step=progress.step, stale=jnp.int32(0)), metrics

@@ -7,6 +7,7 @@ import secrets
 
 from ganrec_jax import artifacts
 from ganrec_jax.errors import UserError
+from ganrec_jax.training import hosts
 
 _COLUMNS = ('row', 'task', 'metric', 'value', 'low', 'high', 'users')
 
@@ -20,7 +21,8 @@ def check(config):
 
 @contextlib.contextmanager
 def started(config, path, key):
-  """A context of the run in Weights & Biases, None where the config does not ask for it; nothing is imported then.
+  """A context of the run in Weights & Biases; None, and nothing is imported, where the config does not ask for it or
+  this is not the first process.
 
   It keeps its files in `path/wandb` and sends nothing, unless the environment variable WANDB_MODE is set. What goes on
   from an earlier start goes on under the same id.
@@ -30,7 +32,7 @@ def started(config, path, key):
     path: the work directory.
     key: the hash of all that makes the run; with another one it is another run.
   """
-  if not config.track.wandb:
+  if not config.track.wandb or not hosts.first():
     yield None
     return
   import wandb
