@@ -57,7 +57,8 @@ class Checkpoints:
     It waits for the save before, and returns when the state is copied, so that its buffers may be given away.
 
     Raises:
-      UserError: where this one or the one before cannot be written; nothing half-written is left.
+      UserError: where this one or the one before cannot be written; what is half-written goes at the next start at the
+        latest.
     """
     self.wait()
     newest = self._manager.latest_step()

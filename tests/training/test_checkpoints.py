@@ -139,7 +139,8 @@ def test_a_disk_that_fills_up_during_a_save_is_said(how, folder, monkeypatch):
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
   if how == 'at the next save':
     saves.close()
-  assert newest(folder) == 3 and steps(folder) == [2, 3]
+  # What Orbax's threads still write after the failure goes at the next start.
+  assert newest(folder) == 3 and {'2', '3'} == {path.name for path in folder.iterdir() if path.name.isdigit()}
 
 
 def test_a_folder_that_went_away_is_said(folder):
