@@ -52,9 +52,9 @@ def fit(workdir, steps, seconds):
 
   params = {'w': jnp.zeros(5)}
   checkpoints = os.path.join(workdir, 'checkpoints') if hosts.first() else None
-  around = loop.Surroundings('fit', tuple(jax.devices()), checkpoints, Metrics(workdir))
+  around = loop.Surroundings('fit', tuple(jax.devices()), checkpoints, Metrics(workdir), save_seconds=0.)
   return loop.run(step, sample, (params, OPTIMIZER.init(params)), {'x': INPUTS, 'y': INPUTS @ TRUTH},
-                  jax.random.key(1), loop.Schedule(steps, 10, save_seconds=0.), around, keep=lambda state: state[0],
+                  jax.random.key(1), loop.Schedule(steps, 10), around, keep=lambda state: state[0],
                   evaluate=evaluate)
 
 
