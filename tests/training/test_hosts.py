@@ -79,7 +79,7 @@ def test_processes_agree_with_one_and_the_first_one_decides(alone, tmp_path, num
   # An artifact is the first one's, in all of them.
   assert found['pids'][0] == found['pids'][1]
   assert sorted(p.name for p in tmp_path.iterdir()) == sorted((
-    'checkpoints', 'found.json', 'made.npz', 'metrics.jsonl', 'tensorboard'))
+    'checkpoints', 'costs.jsonl', 'found.json', 'made.npz', 'metrics.jsonl', 'tensorboard'))
 
 
 @pytest.mark.slow
