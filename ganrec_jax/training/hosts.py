@@ -170,10 +170,12 @@ def _guarded(work, workdir):
   """The exit code of `work(workdir)`; 1 where it failed in a way that it did not foresee, with a word about it."""
   try:
     return work(workdir)
-  except jax.errors.JaxRuntimeError as error:
-    print(f'error: process {jax.process_index()} of {jax.process_count()} cannot go on '
-          f'({str(error).splitlines()[0]}); most likely another one has ended, see what it says. The same command in '
-          'all of them goes on from the last checkpoint', file=sys.stderr)
-  except BaseException:  # a fault of the program, whatever it is: the others must not wait for this process
-    traceback.print_exc()
+  except BaseException as error:  # a fault of the program, whatever it is: the others must not wait for this process
+    # A collective in a program that was only just compiled fails with a ValueError.
+    if isinstance(error, jax.errors.JaxRuntimeError) or 'Gloo' in str(error):
+      print(f'error: process {jax.process_index()} of {jax.process_count()} cannot go on '
+            f'({str(error).splitlines()[0]}); most likely another one has ended, see what it says. The same command in '
+            'all of them goes on from the last checkpoint', file=sys.stderr)
+    else:
+      traceback.print_exc()
   return 1
