@@ -3,8 +3,8 @@
     python experiments/chaos.py [--kills=6] [--cases=texts,distil,transformer,profiles] [--seed=0]     -> chaos.json
     python experiments/chaos.py --saves                                                                -> saves.json
 
-Every trained stage is killed `--kills` times by SIGKILL, in turn at a moment drawn evenly over the time that it takes
-and while a checkpoint is being written, and the same command is started again. Compared are results.json but for times
+Every trained stage is killed `--kills` times by SIGKILL, in turn at a moment drawn evenly over its chunks of steps and
+while a checkpoint is being written, and the same command is started again. Compared are results.json but for times
 and every other artifact byte by byte, checkpoints and event files left out. Exit code 1 on a difference. A checkpoint
 is begun after each chunk of steps and written during the next one, so that two chunks are the most that may be lost.
 
@@ -29,6 +29,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TIMES = ('wall_seconds', 'stages', 'costs')
 _MARK = re.compile(r'\] ([\w.]+): (?:beginning with|going on from) step (\d+) of (\d+)')
+_FIRST = 1.  # seconds that stand for the first chunk, of which none has told how long it takes
 _ROUNDS = 20  # runs for one case, after which a stage counts as too short to be hit
 
 
@@ -82,26 +83,20 @@ class Row:
   chunk: int = 0
 
 
-@dataclasses.dataclass
-class Attack:
-  """One process: the marks of the stages that it reached, (stage, first step, moment), and where it was killed."""
-  marks: list
-  active: dict
-  killed: str | None = None
-
-
 def attack(case, workdir, aim=None):
   """Runs the command to its end, or kills it.
 
   Args:
     case: `Case`.
     workdir: its work directory.
-    aim: `aim(stage)`, when to kill it in a stage that begins: after so many seconds, or 'save', or None.
+    aim: `aim(stage, step)`, when to kill it in a stage that begins with a step: in a 'save'; after so many chunks and a
+      share of the next one, a pair; or None.
 
   Returns:
-    `Attack`; its `active` holds the seconds from a stage's mark to its last line in metrics.jsonl.
+    (the stages that it reached and the steps with which they began, a list of pairs; the stage in which it was killed,
+    None where it ended).
   """
-  found, deadline, size = Attack([], {}), None, 0
+  marks, when, size = [], None, 0
   log, metrics = workdir.with_suffix('.log'), workdir / 'metrics.jsonl'
   with open(log, 'wb') as out, open(log, encoding='utf-8', errors='replace') as words, subprocess.Popen(
       case.command(workdir), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=out) as process:
@@ -109,23 +104,22 @@ def attack(case, workdir, aim=None):
     while process.poll() is None:
       *lines, rest = (rest + words.read()).split('\n')
       for mark in filter(None, map(_MARK.search, lines)):
-        found.marks.append((mark[1], int(mark[2]), time.monotonic()))
-        when = aim and aim(mark[1])
-        deadline = time.monotonic() + when if isinstance(when, float) else when
-      written = os.path.getsize(metrics) if found.marks and metrics.exists() else 0
-      if written != size:
-        size, (stage, _, moment) = written, found.marks[-1]
-        found.active[stage] = time.monotonic() - moment
-      if saving(workdir, found.marks[-1][0]) if deadline == 'save' else deadline and time.monotonic() >= deadline:
+        marks.append((mark[1], int(mark[2])))
+        when, chunks, moment, gap = aim and aim(*marks[-1]), 0, time.monotonic(), _FIRST
+      written = metrics.stat().st_size if marks and metrics.exists() else 0
+      if written > size:
+        chunks, gap, moment = chunks + 1, time.monotonic() - moment, time.monotonic()
+      size = written
+      if when and (saving(workdir, marks[-1][0]) if when == 'save'
+                   else chunks >= when[0] and time.monotonic() >= moment + when[1] * gap):
         process.kill()
         process.wait()
-        found.killed = found.marks[-1][0]
-        return found
+        return marks, marks[-1][0]
       time.sleep(.003)
   if process.returncode:
     sys.exit(f'{" ".join(case.command(workdir))} ended with exit code {process.returncode}:\n'
              + '\n'.join(log.read_text('utf-8', 'replace').splitlines()[-15:]))
-  return found
+  return marks, None
 
 
 def saving(workdir, stage):
@@ -174,35 +168,33 @@ def besiege(case, folder, kills, draw, start=None):
     return folder / name
 
   whole, rows = fresh('whole'), {stage: Row(label) for stage, label in case.stages.items()}
-  spans = attack(case, whole).active
+  attack(case, whole)
+  lines = [json.loads(line) for line in (whole / 'metrics.jsonl').read_text('utf-8').splitlines()]
+  steps = {stage: [line['step'] for line in lines if line['stage'] == stage] for stage in rows}
   for stage, row in rows.items():
-    lines = [json.loads(line) for line in (whole / 'metrics.jsonl').read_text('utf-8').splitlines()]
-    steps = [line['step'] for line in lines if line['stage'] == stage]
-    row.chunk = steps[0]
+    row.chunk = steps[stage][0]
 
-  def aim(stage):
+  def aim(stage, first):
     if stage not in rows or rows[stage].kills >= kills:
       return None
-    return 'save' if rows[stage].kills % 2 else draw.uniform(0, spans[stage])
+    ahead = sum(step > first for step in steps[stage])
+    return 'save' if rows[stage].kills % 2 else (draw.randrange(max(1, ahead)), draw.random())
 
   for number in range(_ROUNDS):
     workdir, hit = fresh(f'killed-{number}'), {}
     while True:
-      found = attack(case, workdir, aim)
-      for stage, first in {stage: first for stage, first, _ in reversed(found.marks)}.items():
+      marks, killed = attack(case, workdir, aim)
+      for stage, first in dict(reversed(marks)).items():
         if stage in rows:
           rows[stage].starts += 1
           if stage in hit:
             rows[stage].resumes += first > 0
             rows[stage].lost_at_most = max(rows[stage].lost_at_most, hit.pop(stage) - first)
-      if found.killed is None:
+      if killed is None:
         break
-      row = rows[found.killed]
-      row.kills += 1
-      in_save = saving(workdir, found.killed)
-      row.in_saves += in_save
-      hit[found.killed] = last_step(workdir, found.killed)
-      print(f'{row.stage}: kill {row.kills} after step {hit[found.killed]}' + ', in a save' * in_save, flush=True)
+      row, in_save = rows[killed], saving(workdir, killed)
+      row.kills, row.in_saves, hit[killed] = row.kills + 1, row.in_saves + in_save, last_step(workdir, killed)
+      print(f'{row.stage}: kill {row.kills} after step {hit[killed]}' + ', in a save' * in_save, flush=True)
     wrong = differences(whole, workdir)
     if wrong:
       print(f'{workdir}: other than the uninterrupted run: {", ".join(wrong)}', flush=True)

@@ -77,6 +77,11 @@ class Checkpoints:
     with self._told():
       self._manager.wait_until_finished()
 
+  def check(self):
+    """Raises as `save` does where the save before has failed; does not wait for one that is under way."""
+    if not self._manager.is_saving_in_progress():
+      self.wait()
+
   @contextlib.contextmanager
   def _told(self):
     """Turns what goes wrong in a save, this one or the one under way, into a `UserError`."""

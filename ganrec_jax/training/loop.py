@@ -137,6 +137,8 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
         steps = profiling.trace(stage.chunk, progress.state, data, key, around.profile)
         logging.info('%s: a trace of %d steps is in %s', around.name, steps, around.profile)
       taken += int(progress.step) - int(given.step)
+      if checkpoints:
+        checkpoints.check()
       around.metrics.write(around.name, int(progress.step), shown | judged)
       bar.update(int(progress.step) - int(given.step))
       bar.set_postfix({k: f'{v:.4g}' for k, v in (judged or {'loss': shown.get('loss', np.nan)}).items()},

@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+import time
 import types
 
 import jax
@@ -125,7 +126,7 @@ def test_a_full_disk_is_named_before_anything_is_written(folder, monkeypatch):
 
 # A save that fails leaves Orbax's event loop to the garbage collector.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-@pytest.mark.parametrize('how', ['at the next save', 'at the end'])
+@pytest.mark.parametrize('how', ['at the next save', 'at a look', 'at the end'])
 def test_a_disk_that_fills_up_during_a_save_is_said(how, folder, monkeypatch):
   saves = Checkpoints(str(folder))
   monkeypatch.setattr(checkpoints, '_reserve', lambda *_: None)
@@ -134,10 +135,15 @@ def test_a_disk_that_fills_up_during_a_save_is_said(how, folder, monkeypatch):
   try:
     with pytest.raises(UserError, match=r'checkpoint 4 cannot be written \(.*the last good one is kept'):
       saves.save(4, state(4))
-      saves.save(5, state(5)) if how == 'at the next save' else saves.close()
+      if how == 'at the next save':
+        saves.save(5, state(5))
+      for _ in range(1000 if how == 'at a look' else 0):
+        saves.check()
+        time.sleep(.02)
+      saves.close()
   finally:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
-  if how == 'at the next save':
+  if how != 'at the end':
     saves.close()
   # What Orbax's threads still write after the failure goes at the next start.
   assert newest(folder) == 3 and {'2', '3'} == {path.name for path in folder.iterdir() if path.name.isdigit()}
