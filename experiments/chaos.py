@@ -5,8 +5,9 @@
 
 Every trained stage is killed `--kills` times by SIGKILL, in turn at a moment drawn evenly over its chunks of steps and
 while a checkpoint is being written, and the same command is started again. Compared are results.json but for times
-and every other artifact byte by byte, checkpoints and event files left out. Exit code 1 on a difference. A checkpoint
-is begun after each chunk of steps and written during the next one, so that two chunks are the most that may be lost.
+and revision, and every other artifact byte by byte, checkpoints and event files left out. Exit code 1 on a difference.
+A checkpoint is begun after each chunk of steps and written during the next one, so that two chunks are the most that
+may be lost.
 
 `--saves` measures what a save costs the training: the time for which the thread that trains waits, the slowdown of the
 steps that run meanwhile, and the processor's time in all threads, as shares of the default time between two saves.
@@ -27,7 +28,8 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-TIMES = ('wall_seconds', 'stages', 'costs')
+# What results.json says of the moment, and not of what was found.
+OF_THE_MOMENT = ('wall_seconds', 'stages', 'costs', 'git_revision')
 _MARK = re.compile(r'\] ([\w.]+): (?:beginning with|going on from) step (\d+) of (\d+)')
 _FIRST = 1.  # seconds that stand for the first chunk, of which none has told how long it takes
 _ROUNDS = 20  # runs for one case, after which a stage counts as too short to be hit
@@ -137,19 +139,16 @@ def last_step(workdir, stage):
   return found
 
 
-def results(path):
-  """A results.json without times."""
-  return {name: value for name, value in json.loads(path.read_text('utf-8')).items() if name not in TIMES}
-
-
 def differences(whole, killed):
-  """The names of files that differ between two work directories."""
+  """What differs between two work directories: names of files, and of parts of results.json."""
   patterns = ('recommendations/*.npz', '*.csv.gz', 'metrics.jsonl', 'synthetic/*.csv', 'synthetic/report.json')
   names = [{path.relative_to(folder) for pattern in patterns for path in folder.glob(pattern)}
            for folder in (whole, killed)]
-  return sorted([str(name) for name in names[0] ^ names[1]] + [
-    str(name) for name in names[0] & names[1] if not filecmp.cmp(whole / name, killed / name, shallow=False)] + [
-    'results.json'] * (results(whole / 'results.json') != results(killed / 'results.json')))
+  found = [str(name) for name in names[0] ^ names[1]] + [
+    str(name) for name in names[0] & names[1] if not filecmp.cmp(whole / name, killed / name, shallow=False)]
+  one, other = (json.loads((folder / 'results.json').read_text('utf-8')) for folder in (whole, killed))
+  return sorted(found + [f'{name} in results.json' for name in {*one, *other} - {*OF_THE_MOMENT}
+                         if one.get(name) != other.get(name)])
 
 
 def besiege(case, folder, kills, draw, start=None):

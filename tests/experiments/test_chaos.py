@@ -21,7 +21,7 @@ def test_a_stage_is_killed_until_it_has_been_killed_enough(tmp_path):
 def test_a_run_that_ends_otherwise_is_found(tmp_path, capsys):
   case = chaos.Case(('--forgetful',), VICTIM.stages, VICTIM.module)
   (row,), _ = chaos.besiege(case, tmp_path, 3, random.Random(0))
-  assert row.mismatches and 'other than the uninterrupted run: results.json' in capsys.readouterr().out
+  assert row.mismatches and 'other than the uninterrupted run: rows in results.json' in capsys.readouterr().out
   assert '| adversarial |' in chaos.table([row]) and f'| {row.mismatches} |' in chaos.table([row])
 
 

@@ -1,5 +1,6 @@
 """Checkpoints that are written beside the training: damage is walked back, a full disk is said, a good one stays."""
 
+import gc
 import os
 import resource
 import shutil
@@ -15,9 +16,15 @@ from ganrec_jax.errors import UserError
 from ganrec_jax.training import checkpoints
 from ganrec_jax.training.checkpoints import Checkpoints
 
-# Where one array cannot be read, Orbax closes its event loop while the other reads are under way; TensorStore tells of
-# their ends in threads of its own.
-pytestmark = pytest.mark.filterwarnings('ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning')
+# Where Orbax fails, it leaves coroutines of a closed event loop to the garbage collector.
+pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+
+
+@pytest.fixture(autouse=True)
+def collected():
+  """Their warnings come within the test that they belong to."""
+  yield
+  gc.collect()
 
 
 def state(value):
@@ -124,8 +131,6 @@ def test_a_full_disk_is_named_before_anything_is_written(folder, monkeypatch):
   assert newest(folder) == 3 and steps(folder) == [2, 3]
 
 
-# A save that fails leaves Orbax's event loop to the garbage collector.
-@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize('how', ['at the next save', 'at a look', 'at the end'])
 def test_a_disk_that_fills_up_during_a_save_is_said(how, folder, monkeypatch):
   saves = Checkpoints(str(folder))
