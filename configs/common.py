@@ -12,6 +12,9 @@ def base():
   config.seed = 0
   # How many devices to use; 0 is all there are.
   config.devices = 0
+  # The most rows of a batch that a device holds at once in training; the gradients of the parts are added up. 0 is all
+  # of its share. The game of whole profiles takes its batch at once.
+  config.micro_batch = 0
   # Seconds between two checkpoints of a stage in training, at least; 0 saves at each look at validation.
   config.save_seconds = 60.
 
@@ -157,6 +160,8 @@ def base():
   config.encoder.pooling = 'mean'
   # Number format of the encoder's computation: 'float32' or 'bfloat16' (accelerators).
   config.encoder.dtype = 'float32'
+  # Whether training computes the blocks once more in the backward pass instead of keeping them: long texts fit.
+  config.encoder.remat = False
 
   config.base = ConfigDict()
   # 'dense': the fields below as they are; 'sparse': some of them replaced by what histories of a few interactions want
@@ -237,6 +242,8 @@ def base():
   config.adversarial.g_rate = 5e-4
   # Learning rate of D.
   config.adversarial.d_rate = 5e-4
+  # Number format of both players' computation: 'float32' or 'bfloat16' (accelerators).
+  config.adversarial.dtype = 'float32'
 
   # What generated data are compared with: 'all', 'none', or some of random_pairs, popular_pairs, content_knn_pairs,
   # self_labelled, generator_only, separated by commas.
@@ -283,6 +290,8 @@ def base():
   config.recommender.chunk = 100
   # Looks without a better value before training stops; 0 never stops early.
   config.recommender.patience = 3
+  # Number format of the network's computation: 'float32' or 'bfloat16' (accelerators).
+  config.recommender.dtype = 'float32'
 
   # The generator of whole histories behind `python -m ganrec_jax.synthesize`.
   config.profiles = ConfigDict()

@@ -63,6 +63,8 @@ def check(config):
     ConfigError: for the first value out of range.
     UserError: where it asks for a package that is not installed.
   """
+  if config.micro_batch < 0:
+    raise ConfigError(f'micro_batch is {config.micro_batch}; allowed are whole numbers from 0 on')
   encode.check(config)
   splits.SplitConfig(**config.split.to_dict())
   recommend.closed(config)

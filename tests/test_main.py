@@ -65,6 +65,8 @@ def results(workdir):
   ([TESTING, '--config.split.kind=odd'], ['odd', 'random']),
   ([TESTING, '--config.base.warm_blend=-1.0'], ['warm_blend', '-1.0', 'from 0 on']),
   ([TESTING, '--config.devices=99'], ['devices is 99', 'allowed']),
+  ([TESTING, '--config.micro_batch=-1'], ['micro_batch is -1', 'from 0']),
+  ([TESTING, '--processes=2'], ['--processes goes with --coordinator']),
   ([TESTING, '--config.data.min_user=1000'], ['1000']),
   ([TESTING, '--config.data.split_file=nowhere.csv'], ['nowhere.csv']),
 ])

@@ -18,6 +18,7 @@ from ganrec_jax.training.update import gradient_update, slowable
 
 DESIGNS = ('embedding', 'interaction')
 SUPERVISED = ('squared', 'softmax')
+DTYPES = ('float32', 'bfloat16')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,7 @@ class AdversarialConfig:
     least_distinct: distinct items reached, relative to held-out real samples, below which a run has collapsed.
     least_precision: share of fakes on the manifold of held-out real samples below which a run has collapsed.
     most_accuracy: ranked accuracy of D from which on a run has collapsed.
+    dtype: of the players' blocks, 'float32' or 'bfloat16'; parameters, samples, logits and losses are float32.
 
   Raises:
     ConfigError: for values out of range.
@@ -79,10 +81,11 @@ class AdversarialConfig:
   least_distinct: float = .2
   least_precision: float = .05
   most_accuracy: float = .995
+  dtype: str = 'float32'
 
   def __post_init__(self):
     for name, allowed in (('design', DESIGNS), ('loss', tuple(LOSSES)), ('supervised', SUPERVISED),
-                          ('penalty', tuple(PENALTIES))):
+                          ('penalty', tuple(PENALTIES)), ('dtype', DTYPES)):
       if getattr(self, name) not in allowed:
         raise ConfigError(f'{name} is {getattr(self, name)!r}; allowed are {", ".join(allowed)}')
     for name in ('samples', 'noise', 'dim', 'layers', 'heads', 'd_steps', 'batch', 'steps', 'chunk'):
@@ -118,7 +121,7 @@ class GanState:
 
 def networks(config, width):
   """G and D for item vectors `[width]`."""
-  shared = {'dim': config.dim, 'layers': config.layers, 'heads': config.heads}
+  shared = {'dim': config.dim, 'layers': config.layers, 'heads': config.heads, 'dtype': jnp.dtype(config.dtype)}
   return Generator(config.samples, width, **shared), Discriminator(**shared)
 
 
@@ -149,7 +152,7 @@ def _supervised(config, fake, part, vectors):
   return jnp.log(fake.shape[1]) - jax.nn.logsumexp(log_likelihood, 1)
 
 
-def make_step(config, vectors, texts):
+def make_step(config, vectors, texts, rows=0):
   """Makes `step(state, batch, axis=None) -> (state, metrics)`: `d_steps` updates of D, one of G, one average.
 
   A batch holds for each row `d_steps` + 1 draws, the last one G's: `x [batch, draws, size]`, `item`, `text`,
@@ -159,6 +162,7 @@ def make_step(config, vectors, texts):
     config: `AdversarialConfig`.
     vectors: standardised item vectors `[items, d]` of the training items.
     texts: their text vectors `[items, e]`.
+    rows: the most that a device holds at once, see `gradient_update`.
   """
   generator, discriminator = networks(config, vectors.shape[1])
   loss, penalty, samples = LOSSES[config.loss], PENALTIES[config.penalty], config.samples
@@ -197,7 +201,8 @@ def make_step(config, vectors, texts):
     return total, {'adversarial': adversarial, 'supervised': supervised}
 
   g_optimizer, d_optimizer = _optimizers(config)
-  update_d, update_g = gradient_update(d_objective, d_optimizer), gradient_update(g_objective, g_optimizer)
+  update_d = gradient_update(d_objective, d_optimizer, rows)
+  update_g = gradient_update(g_objective, g_optimizer, rows)
 
   def step(state, batch, axis=None):
     weight = batch['weight']

@@ -197,8 +197,8 @@ def train(data, config, key, around):
   watch = loop.Watch((('d_', 'D'), ('g_', 'G')), won, look=lambda metrics: _verdict(config, metrics)[1])
   try:
     kept, summary = loop.run(
-      make_step(config, vectors, texts), make_sample(config), state, rows, keys['train'], schedule, around,
-      keep=lambda state: {'generator': state.average, 'discriminator': state.discriminator}, evaluate=evaluate,
+      make_step(config, vectors, texts, around.micro_batch), make_sample(config), state, rows, keys['train'], schedule,
+      around, keep=lambda state: {'generator': state.average, 'discriminator': state.discriminator}, evaluate=evaluate,
       watch=watch)
   except loop.Diverged as error:
     logging.warning('%s %s: %s', around.name, error.status, error)

@@ -47,7 +47,7 @@ def info_nce(left, right, hidden, row, temperature):
   return optax.softmax_cross_entropy_with_integer_labels(logits, row), logits.argmax(-1) == row
 
 
-def contrastive_loss(params, batch, config, *, temperature, pooling='mean', dtype=jnp.float32, axis=None):
+def contrastive_loss(params, batch, config, *, temperature, axis=None, **reading):
   """InfoNCE with the negatives of the global batch, gathered over the mapped axis; returns (loss, {'accuracy'}).
 
   Each device's loss depends on the right-hand texts of all devices; the transpose of the gathering sums what they
@@ -59,12 +59,11 @@ def contrastive_loss(params, batch, config, *, temperature, pooling='mean', dtyp
       `row` int `[rows]`; `weight [rows]`.
     config: the encoder's shape.
     temperature: divides the cosines.
-    pooling: 'mean', 'cls' or 'last'.
-    dtype: of the encoder's computation.
     axis: the mapped axis, or None on one device.
+    **reading: options of `vectors.embed`.
   """
   ids = jnp.concatenate([batch['left'], batch['right']])
-  left, right = jnp.split(embed(params, config, ids, pooling, dtype), 2)
+  left, right = jnp.split(embed(params, config, ids, **reading), 2)
   if axis is not None:
     # Rows that `devices.share` added lie at the end; they are no negatives.
     right = jax.lax.all_gather(right, axis, tiled=True)[:batch['hidden'].shape[1]]
@@ -124,7 +123,7 @@ def _held_out_pairs(histories, held, length, count, rng):
 
 def contrastive(params, config, token_ids, histories, key, around, schedule, *, learning_rate=5e-5, rank=0,
                 temperature=.1, batch=64, weight_decay=.01, held_out=.1, history=64, valid_pairs=1024, pooling='mean',
-                dtype=jnp.float32, max_length=64):
+                dtype=jnp.float32, remat=False, max_length=64):
   """Fine-tunes an encoder so that items with common listeners get near vectors; 'frozen' is not to call it.
 
   A share of the items is held out of all training pairs. Validation is minus the loss of pairs of a held-out item and
@@ -148,6 +147,7 @@ def contrastive(params, config, token_ids, histories, key, around, schedule, *, 
     valid_pairs: the most pairs of the validation.
     pooling: 'mean', 'cls' or 'last'.
     dtype: of the encoder's computation.
+    remat: whether its blocks are computed again in the backward pass.
     max_length: tokens of a text beyond it are cut.
 
   Returns:
@@ -174,9 +174,10 @@ def contrastive(params, config, token_ids, histories, key, around, schedule, *, 
   optimizer = tuning.adam(learning_rate, schedule.steps, weight_decay)
 
   def loss(params, batch, axis):
-    return contrastive_loss(params, batch, config, temperature=temperature, pooling=pooling, dtype=dtype, axis=axis)
+    return contrastive_loss(params, batch, config, temperature=temperature, axis=axis, pooling=pooling, dtype=dtype,
+                            remat=remat, rows=around.micro_batch)
 
-  evaluate = _validation(config, ids, valid, batch, temperature, pooling, dtype)
+  evaluate = _validation(config, ids, valid, batch, temperature, pooling=pooling, dtype=dtype)
   first, _ = evaluate(params)
   kept, summary = loop.run(tuning.make_step(loss, optimizer), lambda key, data: draw_pairs(key, data, batch),
                            tuning.begin(jax.random.fold_in(seed_key, 1), params, rank, optimizer), data, train_key,
@@ -184,12 +185,12 @@ def contrastive(params, config, token_ids, histories, key, around, schedule, *, 
   return tuning.better(params, first, kept, summary)
 
 
-def _validation(config, ids, pairs, batch, temperature, pooling, dtype):
+def _validation(config, ids, pairs, batch, temperature, **reading):
   """Makes `evaluate(params)` over fixed pairs (left, right, histories), in whole batches."""
   @jax.jit
   def judge(params, left, right, histories):
     return contrastive_loss(params, pair_batch(jnp.asarray(ids), left, right, histories), config,
-                            temperature=temperature, pooling=pooling, dtype=dtype)
+                            temperature=temperature, **reading)
 
   size = min(batch, len(pairs[0]))
   starts = range(0, len(pairs[0]) - size + 1, size)

@@ -53,7 +53,7 @@ def explained(texts, targets, new_texts, new_targets, ridge):
   return 1 - float(error / jnp.maximum((jnp.asarray(new_targets) ** 2).sum(), 1e-12))
 
 
-def distil_loss(params, batch, config, whitening, *, size, ridge=.3, pooling='mean', dtype=jnp.float32, axis=None):
+def distil_loss(params, batch, config, whitening, *, size, ridge=.3, axis=None, **reading):
   """The mean of `ridge_errors` over the global batch, gathered over the mapped axis; returns (loss, {}).
 
   Args:
@@ -62,10 +62,10 @@ def distil_loss(params, batch, config, whitening, *, size, ridge=.3, pooling='me
     config: the encoder's shape.
     whitening: see `ridge_errors`, like `ridge`.
     size: rows of the global batch.
-    pooling, dtype: of the encoder.
     axis: the mapped axis, or None on one device.
+    **reading: options of `vectors.embed`.
   """
-  texts, targets = vectors.embed(params, config, batch['ids'], pooling, dtype), batch['targets']
+  texts, targets = vectors.embed(params, config, batch['ids'], **reading), batch['targets']
   if axis is not None:
     # Rows that `devices.share` added lie at the end; they are no neighbours.
     texts, targets = (jax.lax.all_gather(x, axis, tiled=True)[:size] for x in (texts, targets))
@@ -73,7 +73,8 @@ def distil_loss(params, batch, config, whitening, *, size, ridge=.3, pooling='me
 
 
 def distil(params, config, token_ids, targets, key, around, schedule, *, learning_rate=5e-5, rank=0, batch=64,
-           weight_decay=.01, held_out=.1, references=1024, ridge=.3, pooling='mean', dtype=jnp.float32, max_length=64):
+           weight_decay=.01, held_out=.1, references=1024, ridge=.3, pooling='mean', dtype=jnp.float32, remat=False,
+           max_length=64):
   """Tunes an encoder so that kernel ridge regression on its whitened vectors predicts the items' factors.
 
   A share of the items is held out, as if they were new. Validation is the share of their factors' squares that kernel
@@ -96,6 +97,7 @@ def distil(params, config, token_ids, targets, key, around, schedule, *, learnin
     ridge: noise variance of the regression.
     pooling: 'mean', 'cls' or 'last'.
     dtype: of the encoder's computation.
+    remat: whether its blocks are computed again in the backward pass.
     max_length: tokens of a text beyond it are cut.
 
   Returns:
@@ -132,8 +134,8 @@ def distil(params, config, token_ids, targets, key, around, schedule, *, learnin
             'weight': jnp.ones(size)}
 
   def loss(params, batch, axis):
-    return distil_loss(params, batch, config, whitening, size=size, ridge=ridge, pooling=pooling, dtype=dtype,
-                       axis=axis)
+    return distil_loss(params, batch, config, whitening, size=size, ridge=ridge, axis=axis, pooling=pooling,
+                       dtype=dtype, remat=remat, rows=around.micro_batch)
 
   optimizer = tuning.adam(learning_rate, schedule.steps, weight_decay)
   kept, summary = loop.run(tuning.make_step(loss, optimizer), sample, tuning.begin(tune_key, params, rank, optimizer),

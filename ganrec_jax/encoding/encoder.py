@@ -9,9 +9,9 @@ from ganrec_jax.errors import DataError
 from ganrec_jax.models import bert, gpt
 
 
-def apply(params, config, ids, mask, dtype=jnp.float32):
+def apply(params, config, ids, mask, dtype=jnp.float32, remat=False):
   """The hidden states `[batch, length, dim]` of the encoder of the shape `config`, a `BertConfig` or `GptConfig`."""
-  return _model(config).apply(params, config, ids, mask, dtype)
+  return _model(config).apply(params, config, ids, mask, dtype, remat)
 
 
 def read_config(path):

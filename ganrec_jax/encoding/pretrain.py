@@ -62,9 +62,13 @@ def masked_batch(key, ids, vocab_size):
           'weight': counts / jnp.maximum(counts.mean(), 1 / len(ids))}
 
 
-def mlm_loss(params, batch, config):
-  """The mean over the chosen tokens of -log p(token | the rest); returns (loss, {'accuracy'})."""
-  hidden = bert.apply(params['bert'], config, batch['inputs'], batch['inputs'] != PAD)
+def mlm_loss(params, batch, config, dtype=jnp.float32, remat=False):
+  """The mean over the chosen tokens of -log p(token | the rest); returns (loss, {'accuracy'}).
+
+  `dtype` and `remat` are the encoder's, see `bert.apply`; the head computes in float32.
+  """
+  hidden = bert.apply(params['bert'], config, batch['inputs'], batch['inputs'] != PAD, dtype, remat)
+  hidden = hidden.astype(jnp.float32)
   logits = MlmHead(config).apply({'params': params['head']}, hidden, params['bert']['word']['embedding'])
   nll = optax.softmax_cross_entropy_with_integer_labels(logits, batch['targets'])
   right = logits.argmax(-1) == batch['targets']
@@ -97,7 +101,8 @@ def padded_tokens(token_ids, config, fill=PAD):
   return padded
 
 
-def masked_language_model(token_ids, config, key, around, schedule, *, learning_rate=2e-3, batch=64, held_out=.05):
+def masked_language_model(token_ids, config, key, around, schedule, *, learning_rate=2e-3, batch=64, held_out=.05,
+                          dtype=jnp.float32, remat=False):
   """Trains a BERT from scratch on texts that were tokenized by a vocabulary of `tokenizer.train_wordpiece`.
 
   Validation is minus the loss on held-out texts with masks drawn once; the best parameters by it are returned.
@@ -111,6 +116,8 @@ def masked_language_model(token_ids, config, key, around, schedule, *, learning_
     learning_rate: the peak, after a warm-up over a tenth of the steps, falling along a cosine to 0.
     batch: texts a step.
     held_out: the share of the texts kept for validation; where it comes to no text, all texts serve as both.
+    dtype: of the encoder's computation.
+    remat: whether its blocks are computed again in the backward pass.
 
   Returns:
     (parameters of the encoder, summary): `summary` is that of `loop.run`; its `best` is minus the held-out loss.
@@ -128,7 +135,8 @@ def masked_language_model(token_ids, config, key, around, schedule, *, learning_
                                                  params['bert']['word']['embedding'])['params']
   rate = optax.warmup_cosine_decay_schedule(0., learning_rate, max(1, schedule.steps // 10), max(2, schedule.steps))
   optimizer = slowable(optax.chain(optax.clip_by_global_norm(1.), optax.adamw(rate, b2=.98, weight_decay=.01)))
-  update = gradient_update(lambda params, batch: mlm_loss(params, batch, config), optimizer)
+  update = gradient_update(lambda params, batch: mlm_loss(params, batch, config, dtype, remat), optimizer,
+                           around.micro_batch)
 
   def sample(key, data):
     rows_key, masks_key = jax.random.split(key)
@@ -140,7 +148,7 @@ def masked_language_model(token_ids, config, key, around, schedule, *, learning_
 
   fixed = [masked_batch(jax.random.fold_in(mask_key, start), jnp.asarray(valid[start:start + 256]), config.vocab_size)
            for start in range(0, len(valid), 256)]
-  judge = jax.jit(lambda params, batch: mlm_loss(params, batch, config))
+  judge = jax.jit(lambda params, batch: mlm_loss(params, batch, config, dtype))
 
   def evaluate(params):
     counts = np.array([int(b['chosen'].sum()) for b in fixed])

@@ -10,6 +10,7 @@ from flax import jax_utils
 
 from ganrec_jax.encoding import encoder
 from ganrec_jax.errors import ConfigError, DataError
+from ganrec_jax.training import accumulate
 
 POOLINGS = ('mean', 'cls', 'last')
 _SAMPLE = 701  # the purpose of the generator that draws titles for a user's text
@@ -40,10 +41,20 @@ def pool(hidden, mask, pooling):
   return (hidden * weights).sum(1) / jnp.maximum(weights.sum(1), 1)
 
 
-def embed(params, config, ids, pooling, dtype=jnp.float32):
-  """The vectors float32 `[batch, dim]` of `ids [batch, length]`, -1 where padded, for losses to differentiate."""
-  there = ids >= 0  # 0 is a piece like any other in GPT-2's vocabulary
-  return pool(encoder.apply(params, config, jnp.maximum(ids, 0), there, dtype), there, pooling)
+def embed(params, config, ids, pooling='mean', dtype=jnp.float32, remat=False, rows=0):
+  """The vectors float32 `[batch, dim]` of `ids [batch, length]`, -1 where padded, for losses to differentiate.
+
+  Args:
+    params, config, ids: the encoder, its shape and the texts.
+    pooling: 'mean', 'cls' or 'last'.
+    dtype: of the computation.
+    remat: whether the blocks are computed again in the backward pass.
+    rows: the most texts that are held at once, see `accumulate.in_parts`; 0 is all.
+  """
+  def read(ids):
+    there = ids >= 0  # 0 is a piece like any other in GPT-2's vocabulary
+    return pool(encoder.apply(params, config, jnp.maximum(ids, 0), there, dtype, remat), there, pooling)
+  return accumulate.in_parts(read, ids, rows)
 
 
 def batches(lengths, budget):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ganrec_jax.errors import DataError
-from ganrec_jax.models.blocks import TransformerBlock
+from ganrec_jax.models import blocks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +109,7 @@ class Bert(nn.Module):
   """The encoder without its pooler: embeddings and post-norm blocks."""
   config: BertConfig
   dtype: Any = jnp.float32
+  remat: bool = False
 
   @nn.compact
   def __call__(self, ids, mask):
@@ -121,12 +122,9 @@ class Bert(nn.Module):
     x = embedding(c.vocab_size, 'word')(ids) + embedding(c.positions, 'position')(jnp.arange(ids.shape[1]))
     x = x + embedding(c.types, 'type')(jnp.zeros((), jnp.int32))
     x = nn.LayerNorm(epsilon=c.epsilon, use_fast_variance=False, dtype=self.dtype, name='norm')(x)
-    block = TransformerBlock(c.dim, c.heads, c.hidden, pre_norm=False, epsilon=c.epsilon, dtype=self.dtype,
-                             name='blocks')
-    # One block is compiled however many there are; its parameters have a leading axis [layers].
-    layers = nn.scan(lambda module, x, _: (module(x, mask), None), variable_axes={'params': 0},
-                     split_rngs={'params': True}, length=c.layers)
-    return layers(block, x, None)[0]
+    block = blocks.block_class(self.remat)(c.dim, c.heads, c.hidden, pre_norm=False, epsilon=c.epsilon,
+                                           dtype=self.dtype, name='blocks')
+    return blocks.repeated(block, c.layers, mask, x)
 
 
 def init(key, config):
@@ -135,9 +133,12 @@ def init(key, config):
   return jax.jit(Bert(config).init)(key, ids, jnp.ones_like(ids))['params']
 
 
-def apply(params, config, ids, mask, dtype=jnp.float32):
-  """The hidden states `[batch, length, dim]` of `ids [batch, length]`; those at masked positions mean nothing."""
-  return Bert(config, dtype).apply({'params': params}, ids, mask)
+def apply(params, config, ids, mask, dtype=jnp.float32, remat=False):
+  """The hidden states `[batch, length, dim]` of `ids [batch, length]`; those at masked positions mean nothing.
+
+  With `remat` the backward pass computes what is inside the blocks once more instead of keeping it.
+  """
+  return Bert(config, dtype, remat).apply({'params': params}, ids, mask)
 
 
 def parameter_count(config):

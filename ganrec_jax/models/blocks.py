@@ -106,6 +106,24 @@ class TransformerBlock(nn.Module):
     return norms[1](x + feed(x))
 
 
+def repeated(block, layers, mask, x):
+  """`x [batch, length, dim]` after `layers` blocks, of which one is compiled; parameters have a leading axis [layers].
+
+  Args:
+    block: a `TransformerBlock` of the calling module, or the same under `nn.remat`.
+    layers, mask, x: how many, and what the first one reads.
+  """
+  scanned = nn.scan(lambda module, x, _: (module(x, mask), None), variable_axes={'params': 0},
+                    split_rngs={'params': True}, length=layers)
+  return scanned(block, x, None)[0]
+
+
+def block_class(remat):
+  """`TransformerBlock`, whose inner values the backward pass computes once more where `remat` is true."""
+  # Within a scan nothing needs to be kept from being computed only once.
+  return nn.remat(TransformerBlock, prevent_cse=False) if remat else TransformerBlock
+
+
 class Encoder(nn.Module):
   """A stack of pre-norm blocks with a final layer norm; positions are the caller's to add.
 

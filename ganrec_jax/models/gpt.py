@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from ganrec_jax.errors import DataError
+from ganrec_jax.models import blocks
 from ganrec_jax.models.bert import read_fields
-from ganrec_jax.models.blocks import TransformerBlock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +65,7 @@ class Gpt(nn.Module):
   """Embeddings, causal pre-norm blocks and a final layer norm."""
   config: GptConfig
   dtype: Any = jnp.float32
+  remat: bool = False
 
   @nn.compact
   def __call__(self, ids, mask):
@@ -75,12 +76,9 @@ class Gpt(nn.Module):
       return nn.Embed(rows, c.dim, embedding_init=nn.initializers.normal(.02), dtype=self.dtype, name=name)
 
     x = embedding(c.vocab_size, 'word')(ids) + embedding(c.positions, 'position')(jnp.arange(ids.shape[1]))
-    block = TransformerBlock(c.dim, c.heads, c.hidden, causal=True, epsilon=c.epsilon, tanh=True, dtype=self.dtype,
-                             name='blocks')
-    # One block is compiled however many there are; its parameters have a leading axis [layers].
-    layers = nn.scan(lambda module, x, _: (module(x, mask), None), variable_axes={'params': 0},
-                     split_rngs={'params': True}, length=c.layers)
-    x = layers(block, x, None)[0]
+    block = blocks.block_class(self.remat)(c.dim, c.heads, c.hidden, causal=True, epsilon=c.epsilon, tanh=True,
+                                           dtype=self.dtype, name='blocks')
+    x = blocks.repeated(block, c.layers, mask, x)
     return nn.LayerNorm(epsilon=c.epsilon, use_fast_variance=False, dtype=self.dtype, name='norm')(x)
 
 
@@ -90,9 +88,12 @@ def init(key, config):
   return jax.jit(Gpt(config).init)(key, ids, jnp.ones_like(ids))['params']
 
 
-def apply(params, config, ids, mask, dtype=jnp.float32):
-  """The hidden states `[batch, length, dim]` of `ids [batch, length]`; those at masked positions mean nothing."""
-  return Gpt(config, dtype).apply({'params': params}, ids, mask)
+def apply(params, config, ids, mask, dtype=jnp.float32, remat=False):
+  """The hidden states `[batch, length, dim]` of `ids [batch, length]`; those at masked positions mean nothing.
+
+  With `remat` the backward pass computes what is inside the blocks once more instead of keeping it.
+  """
+  return Gpt(config, dtype, remat).apply({'params': params}, ids, mask)
 
 
 def parameter_count(config):

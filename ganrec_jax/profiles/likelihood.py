@@ -69,15 +69,15 @@ def _optimizer(config):
   return slowable(optax.adam(config.vae_rate))
 
 
-def make_step(config, model):
-  """Makes `step(state, batch, axis=None) -> (state, metrics)` of the autoencoder."""
+def make_step(config, model, rows=0):
+  """Makes `step(state, batch, axis=None) -> (state, metrics)` of the autoencoder, see `gradient_update` for `rows`."""
   def objective(params, batch, beta):
     x = densify(batch['items'], batch['there'], model.items)
     seen = unit_rows(batch['items'], batch['there'] * batch['kept'], model.items)
     out = model.apply(params, seen, batch['noise'])
     return (batch['weight'] * negative_elbo(out[0], x, *out[1:], beta)).mean(), {}
 
-  update = gradient_update(objective, _optimizer(config))
+  update = gradient_update(objective, _optimizer(config), rows)
 
   def step(state, batch, axis=None):
     beta = config.beta * jnp.minimum(1, 2 * state.step / config.vae_steps)
@@ -123,8 +123,8 @@ def train(profiles, held_out, columns, config, key, around):
   state = VaeState(params, _optimizer(config).init(params), jnp.int32(0))
   schedule = loop.Schedule(config.vae_steps, config.vae_chunk, config.vae_patience)
   params, summary = loop.run(
-    make_step(config, model), make_sample(config, length), state, flat(profiles), steps, schedule, around,
-    keep=lambda state: state.params, evaluate=_make_look(model, config, held_out, look))
+    make_step(config, model, around.micro_batch), make_sample(config, length), state, flat(profiles), steps, schedule,
+    around, keep=lambda state: state.params, evaluate=_make_look(model, config, held_out, look))
   if not -summary['best'] <= 2 * np.log(columns):
     raise loop.Diverged(f'the autoencoder diverged: held-out profiles cost {-summary["best"]:.4g} nats an item at '
                         f'best, a guess among {columns} items {np.log(columns):.4g} '

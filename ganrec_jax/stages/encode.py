@@ -131,7 +131,8 @@ def _train(workspace, prepared, encoder, key):
     shape = dataclasses.replace(bert.VARIANTS['tiny'], vocab_size=words.get_vocab_size())
     params, summary['mlm'] = pretrain.masked_language_model(
       tokenizer.encode(words, texts, config.max_length), shape, workspace.key('mlm'),
-      workspace.surroundings('mlm', key), loop.Schedule(config.steps, min(config.steps, 50)))
+      workspace.surroundings('mlm', key), loop.Schedule(config.steps, min(config.steps, 50)),
+      dtype=jnp.dtype(config.dtype), remat=config.get('remat', False))
     encoder = TextEncoder(params, shape, words, {})
   params = encoder.params
   if config.adapt_steps:
@@ -148,7 +149,7 @@ def _adapt(workspace, prepared, encoder, key):
   rest = (workspace.key('adapt'), workspace.surroundings('adapt', key),
           loop.Schedule(config.adapt_steps, min(config.adapt_steps, 50)))
   options = {'learning_rate': config.adapt_rate, 'rank': config.lora_rank, 'pooling': config.pooling,
-             'dtype': jnp.dtype(config.dtype), 'max_length': config.max_length}
+             'dtype': jnp.dtype(config.dtype), 'remat': config.get('remat', False), 'max_length': config.max_length}
   if config.adapt_kind == 'contrastive':
     # Items without a training pair, cold ones among them, are in no pair and so are never looked at.
     return adapt.contrastive(encoder.params, encoder.shape, tokenizer.encode(encoder.words, texts, config.max_length),

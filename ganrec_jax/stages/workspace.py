@@ -56,8 +56,10 @@ class Workspace:
       if stale != os.path.basename(path):
         shutil.rmtree(os.path.join(folder, stale))
     profile = os.path.join(self.path, PROFILE, stage) if self.profile else None
+    # Runs of earlier versions lack some of the fields.
     return loop.Surroundings(stage, self.devices, path if hosts.first() else None, self.metrics,
-                             self.config.get('save_seconds', 60.), guards_of(self.config), profile)
+                             self.config.get('save_seconds', 60.), guards_of(self.config), profile,
+                             self.config.get('micro_batch', 0))
 
 
 def guards_of(config):
@@ -78,10 +80,10 @@ def devices(config):
     ConfigError: where there are fewer, or where several processes are not to use all of theirs.
   """
   found = jax.devices()
-  if not 0 <= config.devices <= len(found):
-    raise ConfigError(f'devices is {config.devices}; allowed are 0 (all) to {len(found)}')
   if jax.process_count() > 1 and config.devices not in (0, len(found)):
     raise ConfigError(f'devices is {config.devices}; allowed with several processes are 0 (all) and {len(found)}')
+  if not 0 <= config.devices <= len(found):
+    raise ConfigError(f'devices is {config.devices}; allowed are 0 (all) to {len(found)}')
   return tuple(found[:config.devices or len(found)])
 
 

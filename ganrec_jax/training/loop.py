@@ -47,6 +47,7 @@ class Surroundings:
     save_seconds: the least time between two checkpoints.
     guards: what is done where training goes wrong.
     profile: the folder for a trace of a few steps, or None for no trace.
+    micro_batch: the most rows of a batch that a device holds at once; 0 is all of its share.
   """
   name: str
   devices: tuple
@@ -55,6 +56,7 @@ class Surroundings:
   save_seconds: float = 60.
   guards: Guards = Guards()
   profile: str | None = None
+  micro_batch: int = 0
 
 
 @flax.struct.dataclass

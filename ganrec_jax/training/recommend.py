@@ -248,7 +248,7 @@ def fit(histories: Ragged, item_texts, warm_mask, config, key, around, evaluate=
   start, steps = jax.random.split(key)
   optimizer = make_optimizer(config)
   params = recommenders.init(start, config, len(warm_mask), data['texts'].shape[1])
-  update = gradient_update(make_loss(config, data), optimizer)
+  update = gradient_update(make_loss(config, data), optimizer, around.micro_batch)
 
   def step(state, batch, axis=None):
     params, opt_state, metrics = update(*state, batch, axis=axis)

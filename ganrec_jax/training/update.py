@@ -6,20 +6,23 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ganrec_jax.training import accumulate
 
-def gradient_update(loss, optimizer):
+
+def gradient_update(loss, optimizer, rows=0):
   """Makes `update(params, opt_state, *args, axis)` from a loss whose first argument is what it differentiates.
 
   Args:
     loss: `loss(params, *args) -> (scalar, metrics)`, the mean over the rows at hand.
     optimizer: an optax transformation.
+    rows: the most rows that a device holds at once, see `accumulate.value_and_grad`; 0 is all of its share.
 
   Returns:
     `update(params, opt_state, *args, axis=None) -> (params, opt_state, metrics)`; with `axis` the name of a mapped
     axis, gradients and metrics are averaged over it, so that the parameters stay equal on all devices. The metrics
     gain `loss` and `grad_norm`.
   """
-  grad = jax.value_and_grad(loss, has_aux=True)
+  grad = accumulate.value_and_grad(loss, rows)
 
   def update(params, opt_state, *args, axis=None):
     (value, metrics), grads = grad(params, *args)

@@ -107,3 +107,18 @@ def test_damaged_configs_are_refused(tmp_path, content):
   path.write_text(content)
   with pytest.raises(DataError, match='config.json'):
     bert.read_config(path)
+
+
+def test_blocks_that_are_computed_again_give_the_same_gradients_in_less_memory():
+  config = bert.BertConfig(50, 24, 4, 3, 40, positions=128)
+  params, (ids, mask) = bert.init(jax.random.key(0), config), _ids(50, (8, 128), (128, 100, 70, 50, 30, 9, 2, 1))
+
+  def compiled(remat):
+    def loss(params):
+      return (bert.apply(params, config, ids, mask, remat=remat) ** 2 * mask[..., None]).mean()
+    return jax.jit(jax.grad(loss)).lower(params).compile()
+
+  kept, again = compiled(False), compiled(True)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), again(params), kept(params))
+  sizes = [one.memory_analysis().temp_size_in_bytes for one in (kept, again)]
+  assert sizes[1] < .6 * sizes[0], sizes

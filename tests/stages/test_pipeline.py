@@ -15,8 +15,8 @@ from . import worlds
   ('encoder', 'kind', 'magic'), ('encoder', 'pooling', 'max'), ('encoder', 'dtype', 'float64'),
   ('encoder', 'share', 1.5), ('encoder', 'max_length', 0), ('encoder', 'adapt_rate', 0.),
   ('base', 'kappa', -1.), ('base', 'item_reg', 0.), ('base', 'cold_blend', -1.),
-  ('recommender', 'kind', 'forest'), ('recommender', 'dim', 0),
-  ('adversarial', 'loss', 'magic'), ('adversarial', 'layers', 0),
+  ('recommender', 'kind', 'forest'), ('recommender', 'dim', 0), ('recommender', 'dtype', 'float64'),
+  ('adversarial', 'loss', 'magic'), ('adversarial', 'layers', 0), ('adversarial', 'dtype', 'float16'),
   ('expand', 'weights', (0., .1)), ('expand', 'weights', (2.,)), ('expand', 'cold_share', 2.),
   ('split', 'history', 0), ('split', 'valid_from', 'May'), ('evaluation', 'resamples', 0)])
 def test_a_value_out_of_range_is_named(section, field, value, tmp_path):
