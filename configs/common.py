@@ -10,7 +10,7 @@ def base():
   config = ConfigDict()
   # Every random draw comes from this.
   config.seed = 0
-  # How many devices to use; 0 is all there are.
+  # How many devices to use; 0 is all there are, in all processes together.
   config.devices = 0
   # The most rows of a batch that a device holds at once in training; the gradients of the parts are added up. 0 is all
   # of its share. The game of whole profiles takes its batch at once.

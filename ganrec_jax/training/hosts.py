@@ -96,7 +96,8 @@ def run(work, workdir, coordinator=None, processes=None, process=None):
   """Runs `work(workdir)`, which returns an exit code, as one of several processes, or alone without a `coordinator`.
 
   Processes but the first say nothing, and their work directory is a temporary one. A process that fails ends at once;
-  the others notice, say so, and end as well: with 1, within a minute where it did not even close its connections.
+  the others notice at the next step that they share, say so, and end with 1. Where nothing is heard of a process for a
+  minute, or the first one is gone, JAX aborts the others with words of its own. The same command in all goes on.
 
   Args:
     work: what all processes do.
@@ -170,12 +171,11 @@ def _guarded(work, workdir):
   """The exit code of `work(workdir)`; 1 where it failed in a way that it did not foresee, with a word about it."""
   try:
     return work(workdir)
-  except BaseException as error:  # a fault of the program, whatever it is: the others must not wait for this process
-    # A collective in a program that was only just compiled fails with a ValueError.
-    if isinstance(error, jax.errors.JaxRuntimeError) or 'Gloo' in str(error):
-      print(f'error: process {jax.process_index()} of {jax.process_count()} cannot go on '
-            f'({str(error).splitlines()[0]}); most likely another one has ended, see what it says. The same command in '
-            'all of them goes on from the last checkpoint', file=sys.stderr)
-    else:
+  except BaseException as error:  # whatever it is, the others must not wait for this process
+    # JAX raises one or the other, depending on when it learns of a lost connection.
+    if not isinstance(error, jax.errors.JaxRuntimeError) and 'Gloo' not in str(error):
       traceback.print_exc()
+    words = (str(error) or type(error).__name__).splitlines()[0]
+    print(f'error: process {jax.process_index()} of {jax.process_count()} cannot go on ({words}); if another one has '
+          'ended, see what it says. The same command in all of them goes on from the last checkpoint', file=sys.stderr)
   return 1

@@ -102,9 +102,11 @@ def test_a_killed_process_ends_the_others_and_all_go_on(alone, tmp_path, dead):
     _, said = running[1 - dead].communicate(timeout=120)
     # A closed connection is noticed at the next step, a coordinator that is gone at once.
     assert time.monotonic() - start < 100
-  assert running[1 - dead].returncode not in (0, None)
-  if dead == 1:
-    assert running[0].returncode == 1 and 'process 0 of 2 cannot go on' in said and 'goes on from the last' in said
+  code, words = running[1 - dead].returncode, f'process {1 - dead} of 2 cannot go on'
+  if dead:
+    assert code == 1 and words in said and 'goes on from the last checkpoint' in said
+  else:  # it is a race whether the process or JAX hears of it first
+    assert code in (1, -signal.SIGABRT) and (words in said or 'another task died' in said)
   np.testing.assert_allclose(fitted(tmp_path, 2)['w'], alone['w'], rtol=1e-5, atol=1e-6)
   assert json.loads((tmp_path / 'restarts.jsonl').read_text())['step'] > 0
 
