@@ -44,6 +44,9 @@ _SKIPPED = {
   'python -m ganrec_jax.main --config=configs/music.py:lastfm --config.data.manual_dir=FOLDER': _ARCHIVES,
   'python -m ganrec_jax.main --config=configs/video.py:movielens_small --config.data.manual_dir=FOLDER': _ARCHIVES,
   'python experiments/benchmark.py --dataset=NAME --peers=ours': _ARCHIVES,
+  'python experiments/chaos.py': 'takes a quarter of an hour; tests/experiments/test_chaos.py runs a small one',
+  'python -m ganrec_jax.main --config=configs/music.py --coordinator=auto': 'needs several hosts; tests/test_main.py '
+                                                                            'has several processes on one',
 }
 
 # What is written for a newcomer's run of minutes -> what takes seconds, in every command that holds it.

@@ -91,7 +91,7 @@ def autoencoder(rows, dtype, parts):
   model, rng = ProfileVae(ITEMS, 4, 8), np.random.default_rng(0)
   profiles = group(np.repeat(np.arange(20), 5), np.concatenate([rng.permutation(ITEMS)[:5] for _ in range(20)]), 20)
   params = model.init(KEY, jnp.zeros((1, ITEMS)), jnp.zeros((1, 4)))
-  state = likelihood.VaeState(params, optax.adam(config.vae_rate).init(params), jnp.int32(3))
+  state = likelihood.VaeState(params, likelihood._optimizer(config).init(params), jnp.int32(3))
   return likelihood.make_step(config, model, parts), state, likelihood.make_sample(config, 5)(
     KEY, likelihood.flat(profiles))
 
