@@ -28,9 +28,9 @@ CLOSED_FORM = 'closed_form'
 # Fields of config.base that are not the model's own.
 OF_STAGES = ('strength', 'turn_knobs', 'regime')
 REGIMES = ('dense', 'sparse', 'auto')
-# What histories of a few interactions want instead of the config's values; found on the validation part of Amazon's
-# Industrial and Scientific.
-SPARSE = {'unobserved': .003, 'reg': .03, 'kappa': 1., 'ridge': .3, 'item_reg': 10., 'kernel_weight': 30.}
+# What histories of a few interactions want instead of the config's values; found by `ganrec_jax.tune` on the validation
+# part of Amazon's Industrial and Scientific (experiments/tuned.py).
+SPARSE = {'unobserved': .0022, 'reg': .1, 'kappa': 2.6, 'ridge': .13, 'item_reg': 8., 'kernel_weight': 30.}
 # Validation tasks by which the weight of generated data is chosen; `all` follows warm, and needs calibrated scores.
 _TASKS = ('warm', 'cold', 'tail', 'sparse', 'cold_user')
 # Standard errors by which a gain must exceed what luck explains.
