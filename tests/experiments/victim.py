@@ -16,7 +16,10 @@ def main(arguments):
   start = max((int(path.name) for path in checkpoints.iterdir() if path.name.isdigit()), default=0)
   print(f'I1126 x.py:1] gan: {"going on from" if start else "beginning with"} step {start} of 60', file=sys.stderr)
   lines = metrics.read_text().splitlines() if metrics.exists() else []
-  metrics.write_text(''.join(line + '\n' for line in lines if json.loads(line)['step'] <= start))
+  # All at once, since a kill may come here too; a torn last line is left out.
+  kept = [line for line in lines if line.endswith('}') and json.loads(line)['step'] <= start]
+  metrics.with_suffix('.tmp').write_text(''.join(line + '\n' for line in kept))
+  metrics.with_suffix('.tmp').replace(metrics)
   for step in range(start + CHUNK, 60 + CHUNK, CHUNK):
     time.sleep(.02)
     with open(metrics, 'a') as file:
