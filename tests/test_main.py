@@ -298,7 +298,7 @@ def test_a_killed_run_ends_like_an_uninterrupted_one(finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('processes', 'devices'), [(1, 8), (2, 1), (2, 2), (4, 1)])
+@pytest.mark.parametrize(('processes', 'devices'), [(1, 8), (2, 1), (4, 1)])
 def test_devices_and_processes_reproduce_a_run_on_one_device(finished, tmp_path, processes, devices):
   with socket.socket() as found:
     found.bind(('127.0.0.1', 0))
