@@ -226,7 +226,9 @@ def _again(good, fault, around):
 def _tell_costs(stage, called, batch, steps):
   """Logs and writes what `steps` steps on such a `batch` cost; the first chunk was called with `called`."""
   rows, length, around = batch['weight'].shape[0], called[-1], stage.around
-  flops = profiling.matmul_flops(stage.chunk, *called, static=len(called) - 1) / (length * rows)
+  # What is mapped over the devices of several processes cannot be traced within another program.
+  flops = (profiling.matmul_flops(stage.chunk, *called, static=len(called) - 1) / (length * rows)
+           if jax.process_count() == 1 else None)
   costs = stage.clock.told(rows * steps, rows * length, flops, len(around.devices))
   logging.info('%s: %s', around.name, profiling.words(costs))
   around.metrics.write_costs(around.name, costs)

@@ -35,22 +35,23 @@ class Clock:
     Args:
       examples: rows of all batches since the clock began.
       first: those of the first chunk among them.
-      flops: operations in matrix products for one example.
+      flops: operations in matrix products for one example, or None where they are not known.
       devices: how many computed.
 
     Returns:
       `seconds` since the clock began; `examples`; `share` of the seconds in each of `PARTS` ('start' is the first chunk
       with its compilation) and in what is left, 'other'; and, where more than the first chunk was taken,
-      `examples_per_second` of all but that one, `flops_per_second` in matrix products, and `matmul_share`, what that is
-      of `peak`.
+      `examples_per_second` of all but that one, and with `flops` `flops_per_second` in matrix products, and
+      `matmul_share`, what that is of `peak`.
     """
     seconds = max(time.monotonic() - self._began, 1e-9)
     share = {part: spent / seconds for part, spent in self.seconds.items()}
     found = {'seconds': seconds, 'examples': examples, 'share': share | {'other': max(0., 1 - sum(share.values()))}}
     if examples > first:
       rate = (examples - first) / max(self.seconds['compute'], 1e-9)
-      found |= {'examples_per_second': rate, 'flops_per_second': rate * flops,
-                'matmul_share': rate * flops / peak(devices)}
+      found['examples_per_second'] = rate
+      if flops is not None:
+        found |= {'flops_per_second': rate * flops, 'matmul_share': rate * flops / peak(devices)}
     return found
 
 
@@ -59,8 +60,9 @@ def words(costs):
   share = ', '.join(f'{part} {value:.0%}' for part, value in costs['share'].items())
   line = f'{costs["examples"]} examples in {costs["seconds"]:.1f} s ({share})'
   if 'examples_per_second' in costs:
-    line += (f'; {costs["examples_per_second"]:,.0f} examples/s after the first chunk, '
-             f'{costs["flops_per_second"] / 1e9:.3g} GFLOP/s in matrix products, {costs["matmul_share"]:.0%} of the '
+    line += f'; {costs["examples_per_second"]:,.0f} examples/s after the first chunk'
+  if 'flops_per_second' in costs:
+    line += (f', {costs["flops_per_second"] / 1e9:.3g} GFLOP/s in matrix products, {costs["matmul_share"]:.0%} of the '
              "machine's best")
   return line
 
