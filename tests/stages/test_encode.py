@@ -33,7 +33,7 @@ def test_the_vocabulary_and_the_language_model_see_warm_items_only(tmp_path, mon
   monkeypatch.setattr(tokenizer, 'train_wordpiece',
                       lambda texts, size: (seen.append(texts), vocabulary(texts, size))[1])
   monkeypatch.setattr(pretrain, 'masked_language_model',
-                      lambda ids, *rest: (seen.append(ids), model(ids, *rest))[1])
+                      lambda ids, *rest, **options: (seen.append(ids), model(ids, *rest, **options))[1])
   encode.text_encoder(space, prepared)
   warm = prepared.dataset.catalogue.texts[prepared.warm].tolist()
   assert seen[0] == warm and len(seen[1]) == len(warm) < prepared.dataset.items
