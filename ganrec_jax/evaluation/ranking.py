@@ -2,7 +2,10 @@
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,37 +17,145 @@ from ganrec_jax.evaluation.tasks import Task
 # Every call of a score function gets this many users, whatever the batch and the number of devices: a matrix product
 # of another shape may add up in another order, and the last bits of the scores would depend on the batch size.
 _ROWS = 64
+# The most candidates that are scored at a time.
+_BLOCK = 2**17
+# The best of a wide row are looked for in the groups of so many columns that have the greatest maxima.
+_GROUP = 32
 
 
-def _rank_rows(score_fn, k, least, params, users, candidates, row, column):
-  """The best `k` of the `candidates [c]` for `users [rows]`, without the `seen` places (`row [s]`, `column [s]`).
+@flax.struct.dataclass
+class Blocks:
+  """A score function in three parts, so that some items can be scored without the others; itself the whole function.
+
+  Attributes:
+    users: `(params, users int32 [b]) -> state`, a pytree: all that a score takes of the users.
+    items: `(params, items int32 [c] or None for all) -> block`, a pytree: all that it takes of the items.
+    score: `(state, block) -> scores [b, c]`, or `[variants, b, c]`.
+  """
+  users: Callable = flax.struct.field(pytree_node=False)
+  items: Callable = flax.struct.field(pytree_node=False)
+  score: Callable = flax.struct.field(pytree_node=False)
+
+  def __call__(self, params, users):
+    """The scores `[b, items]` of users `[b]` for all items."""
+    return self.score(self.users(params, users), self.items(params, None))
+
+
+@flax.struct.dataclass
+class _Whole:
+  """A score function over all items, `least` of them at least, in the parts of `Blocks`: for a single block."""
+  params: Any
+  score_fn: Callable = flax.struct.field(pytree_node=False)
+  least: int = flax.struct.field(pytree_node=False)
+
+  def users(self, params, users):
+    del params
+    return users
+
+  def items(self, params, items):
+    del params
+    return items
+
+  def score(self, users, items):
+    scores = self.score_fn(self.params, users)
+    if scores.ndim not in (2, 3) or scores.shape[-2] != len(users) or scores.shape[-1] < self.least:
+      raise ValueError(f'the score function gave {scores.shape} for {len(users)} users; due are '
+                       f'({len(users)}, items) or (variants, {len(users)}, items) with at least {self.least} items')
+    return jnp.take(scores, items, axis=-1)
+
+
+def best(scores, k):
+  """The `k` best of each row of `scores [..., n]`: scores and columns int32 `[..., k]`, as by a stable sort.
+
+  0 and -0 are equal. All of the k best are in the k groups of columns with the greatest maxima, so that a wide row is
+  read once and fast (`jax.lax.top_k` takes several times as long).
+  """
+  batch = scores.shape[:-1]
+  if scores.shape[-1] <= 2 * k * _GROUP:
+    return jax.lax.top_k(jnp.where(scores == 0, 0., scores), k)
+  groups = _groups(scores)
+  # In rising order, so that of equal scores the first stays the first.
+  chosen = jnp.sort(best(groups.max(-1), k)[1], axis=-1)
+  values, place = best(jnp.take_along_axis(groups, chosen[..., None], axis=-2).reshape(*batch, k * _GROUP), k)
+  return values, jnp.take_along_axis(chosen, place // _GROUP, axis=-1) * _GROUP + place % _GROUP
+
+
+def _groups(scores):
+  """`scores [..., n]` in groups of neighbours `[..., groups, _GROUP]`, filled up with -inf."""
+  none = [(0, 0)] * (scores.ndim - 1)
+  return jnp.pad(scores, [*none, (0, -scores.shape[-1] % _GROUP)], constant_values=-jnp.inf).reshape(
+    *scores.shape[:-1], -1, _GROUP)
+
+
+def _rank_block(model, k, count, state, number, block, row, column):
+  """The best `k` of block `number` of `count` candidates, without the `seen` places (`row [s]`, `column [s]`).
 
   Returns:
-    positions among the candidates int32 `[rows, k]`, scores float32 `[rows, k]`, is faulty bool `[rows]`; the first two
-    `[rows, variants, k]` where the score function gives variants.
+    scores float32 and positions among all candidates int32 `[..., rows, k]`, is faulty bool `[..., rows]`.
   """
-  scores = score_fn(params, users)
-  if scores.ndim not in (2, 3) or scores.shape[-2] != len(users) or scores.shape[-1] < least:
-    raise ValueError(f'the score function gave {scores.shape} for {len(users)} users; due are '
-                     f'({len(users)}, items) or (variants, {len(users)}, items) with at least {least} items')
-  scores = jnp.take(scores.astype(jnp.float32), candidates, axis=-1)
-  faulty = jnp.any(jnp.isnan(scores) | jnp.isposinf(scores), axis=(*range(scores.ndim - 2), -1))
-  scores = jnp.where(scores == 0, 0., scores)  # -0 and 0 tie
-  scores = scores.at[..., row, column].set(-jnp.inf, mode='drop')
-  best, position = jax.lax.top_k(scores, k)
-  return jnp.moveaxis(position, -2, 0), jnp.moveaxis(best, -2, 0), faulty
+  scores = model.score(state, block).astype(jnp.float32)
+  size = scores.shape[-1]
+  place = jnp.where(column // size == number, column % size, size)
+  seen = scores.at[..., row, place].get(mode='fill', fill_value=0)
+  # What is faulty stays there to be found.
+  scores = scores.at[..., row, place].set(jnp.where(seen < jnp.inf, -jnp.inf, seen), mode='drop')
+  filled = size - (-count % size)
+  tail = number * size + jnp.arange(filled, size) < count
+  scores = scores.at[..., filled:].set(jnp.where(tail, scores[..., filled:], -jnp.inf))
+  values, position = best(scores, min(k, size))
+  # The maxima of the groups once more, which the compiler makes once.
+  return values, number * size + position, ~(_groups(scores).max(-1).max(-1) < jnp.inf)
 
 
-@functools.partial(jax.jit, static_argnames=('score_fn', 'mesh', 'k', 'least'))
-def _rank(score_fn, mesh, k, least, params, candidates, users, row, column):
-  """`_rank_rows` of `users [chunks, rows]`, the chunks spread over the devices of `mesh`, one after the other there."""
-  def local(params, candidates, users, row, column):
-    return jax.lax.map(lambda chunk: _rank_rows(score_fn, k, least, params, chunk[0], candidates, *chunk[1:]),
-                       (users, row, column))
+@jax.jit
+def _blocks(model, params, candidates):
+  """What `model` takes of the `candidates [blocks, size]`."""
+  return jax.lax.map(lambda items: model.items(params, items), candidates)
+
+
+@functools.partial(jax.jit, static_argnames=('mesh', 'k', 'count'))
+def _rank(mesh, k, count, model, params, blocks, users, row, column):
+  """The best `k` of `count` candidates in `blocks` for `users [chunks, rows]`, the chunks spread over the devices.
+
+  On each device one chunk is scored after the other, by one block after the other.
+
+  Returns:
+    positions among the candidates int32 and scores float32 `[chunks, rows, k]`, is faulty bool `[chunks, rows]`; the
+    first two `[chunks, rows, variants, k]` where there are variants.
+  """
+  def local(model, params, blocks, users, row, column):
+    states = jax.lax.map(lambda some: model.users(params, some), users)
+
+    def one(number, block):
+      return jax.lax.map(lambda chunk: _rank_block(model, k, count, chunk[0], number, block, *chunk[1:]),
+                         (states, row, column))
+    numbers = jnp.arange(len(jax.tree.leaves(blocks)[0]))
+    return _merge(k, *jax.lax.map(lambda block: one(*block), (numbers, blocks)))
   whole, parts = PartitionSpec(), PartitionSpec('batch')
   # Without gradients nothing can be summed twice, and score functions may scan from constants.
-  return jax.shard_map(local, mesh=mesh, in_specs=(whole, whole, parts, parts, parts), out_specs=parts,
-                       check_vma=False)(params, candidates, users, row, column)
+  return jax.shard_map(local, mesh=mesh, in_specs=(whole, whole, whole, parts, parts, parts), out_specs=parts,
+                       check_vma=False)(model, params, blocks, users, row, column)
+
+
+def _merge(k, values, position, faulty):
+  """One list from the lists of all blocks `[blocks, chunks, ..., rows, k]`; returns what `_rank` does."""
+  if len(values) > 1:
+    # Blocks follow one another in the order of the candidates, so of equal scores the first stays the first.
+    values, position = (jnp.moveaxis(x, 0, -2).reshape(*x.shape[1:-1], -1) for x in (values, position))
+    values, place = best(values, k)
+    position = jnp.take_along_axis(position, place, axis=-1)
+  else:
+    values, position = values[0], position[0]
+  faulty = faulty.any(0)
+  return (jnp.moveaxis(position, -2, 1), jnp.moveaxis(values, -2, 1),
+          faulty.any(tuple(range(1, faulty.ndim - 1))))
+
+
+def _in_blocks(candidates, most):
+  """The candidates in blocks of one size, `most` at most: `[blocks, size]`, filled up with the first candidate."""
+  blocks = -(-len(candidates) // most)
+  size = -(-len(candidates) // blocks)
+  return np.pad(candidates, (0, blocks * size - len(candidates)), constant_values=candidates[0]).reshape(blocks, size)
 
 
 def _seen_places(task):
@@ -71,11 +182,13 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
 
   Neither the batch size nor the number of devices changes a bit of the result. The program is compiled once for a
   score function (the same object), a number of candidates and a size of the seen lists (a power of two). Memory on
-  each device: 64 x items scores and the batch's share of the seen lists.
+  each device, beside the parameters: 64 x items scores and the batch's share of the seen lists; by `Blocks` 64 x
+  131,072 scores at most, a copy of what is known of the items, and the states and lists of the batch's share.
 
   Args:
     score_fn: pure `(params, users int32 [b]) -> scores [b, items]` over ALL items; -inf rules an item out. The row of
       a user must not depend on the other users of the batch. Scores `[variants, b, items]` are ranked each by itself.
+      As `Blocks` it scores so many candidates at a time.
     params: its first argument.
     task: what is to be ranked.
     k: length of the lists.
@@ -99,7 +212,12 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
   items = scores = None
   mesh = Mesh(np.array(jax.local_devices()[:devices]), ('batch',))
   whole, parts = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec('batch'))
-  params, candidates = jax.device_put((params, task.candidates), whole)
+  params = jax.device_put(params, whole)
+  if isinstance(score_fn, Blocks):
+    model, size = score_fn, _BLOCK
+  else:
+    model, size, params = _Whole(params, score_fn, int(task.candidates.max()) + 1), len(task.candidates), None
+  blocks = _blocks(model, params, jax.device_put(_in_blocks(task.candidates, size), whole))
   chunks = -(-batch // (_ROWS * devices)) * devices
   batches = -(-n // (chunks * _ROWS))
   users = np.full(batches * chunks * _ROWS, task.users[0], np.int32)
@@ -111,7 +229,7 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
     places = _pad_places(row, column, bounds[first:first + chunks + 1], length)
     low, high = first * _ROWS, min(n, (first + chunks) * _ROWS)
     inputs = jax.device_put((users[low:low + chunks * _ROWS].reshape(chunks, _ROWS), *places), parts)
-    ranked = jax.device_get(_rank(score_fn, mesh, width, int(task.candidates.max()) + 1, params, candidates, *inputs))
+    ranked = jax.device_get(_rank(mesh, width, len(task.candidates), model, params, blocks, *inputs))
     position, best, faulty = (x.reshape(chunks * _ROWS, *x.shape[2:])[:high - low] for x in ranked)
     if faulty.any():
       raise FloatingPointError(f'task {task.name}: scores of user {users[low + np.argmax(faulty)]} hold NaN or +inf '

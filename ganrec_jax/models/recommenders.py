@@ -240,15 +240,35 @@ def represent(params, config, items, weights, vectors):
   return jnp.take_along_axis(states(params, config, items, weights, vectors), count[:, None, None], 1)[:, 0]
 
 
+def user_states(params, users):
+  """What scores take of training users `[batch]`: the states of their training histories, float32 `[batch, dim]`."""
+  return _history_states(params, params.items[users], params.weights[users])
+
+
+def item_columns(params, items=None):
+  """What scores take of `items [n]`, or of all of them: float32 vectors `[n, dim]` and biases `[n]`."""
+  return (params.vectors, params.bias) if items is None else (params.vectors[items], params.bias[items])
+
+
+def products(states, columns):
+  """The scores float32 `[batch, n]` of the states `[batch, dim]` of users for the columns of items."""
+  vectors, bias = columns
+  with jax.default_matmul_precision('highest'):
+    return states @ vectors.T + bias
+
+
 @jax.jit
 def score(params, users):
   """The scores float32 `[batch, items]` of training users `[batch]`, by their training histories."""
-  return score_history(params, params.items[users], params.weights[users])
+  return products(user_states(params, users), item_columns(params))
 
 
 @jax.jit
 def score_history(params, items, weights):
   """The scores float32 `[batch, items]` of new users, by their histories `[batch, length]`; weight 0 is padding."""
+  return products(_history_states(params, items, weights), item_columns(params))
+
+
+def _history_states(params, items, weights):
   with jax.default_matmul_precision('highest'):
-    state = represent(params.params, params.config, items, weights, params.vectors)
-    return state @ params.vectors.T / params.config.temperature + params.bias
+    return represent(params.params, params.config, items, weights, params.vectors) / params.config.temperature

@@ -35,6 +35,7 @@ SPARSE = {'unobserved': .003, 'reg': .03, 'kappa': 1., 'ridge': .3, 'item_reg': 
 _TASKS = ('warm', 'cold', 'tail', 'sparse', 'cold_user')
 # Standard errors by which a gain must exceed what luck explains.
 _ERRORS = 2.
+NETWORK = ranking.Blocks(recommenders.user_states, recommenders.item_columns, recommenders.products)
 _SAMPLE = 512  # users from whose scores a standard deviation is taken
 
 
@@ -261,7 +262,7 @@ def fit_row(workspace, prepared, content, base, base_key, judge, generated=None,
     return Model(closed_form.score, base, choices)
   net, choices['network'] = _network(workspace, prepared, content, base_key, judge, extra, row)
   if config.alone:
-    return Model(recommenders.score, net, choices)
+    return Model(NETWORK, net, choices)
   warm = np.zeros(prepared.dataset.items, bool)
   warm[prepared.warm] = True
   mixed = blend.make(closed_form.score, base, recommenders.score, net, some_users(prepared), warm)
@@ -303,7 +304,7 @@ def fit_network(prepared, items, config, judge, key, around, extra=None):
                                negatives=min(config.negatives, int(warm.sum())))
 
   def evaluate(net):
-    values = {task: judge(recommenders.score, net, task) for task in ('warm', 'cold')}
+    values = {task: judge(NETWORK, net, task) for task in ('warm', 'cold')}
     found = {f'valid_{task}': value for task, value in values.items() if np.isfinite(value)}
     return float(np.mean(np.log(np.maximum(list(found.values()), 1e-4)))), found
 

@@ -12,6 +12,9 @@ from ganrec_jax.models.recommenders import Recommender
 from ganrec_jax.training import loop
 from ganrec_jax.training.update import gradient_update
 
+# The most logits of a full softmax that are held at a time; 128 MiB.
+_LOGITS = 2**25
+
 
 def newest(histories: Ragged, length, ordered):
   """The last `length` entries of each row, without those of weight 0; without an order, the heaviest ones."""
@@ -78,15 +81,34 @@ def softmax_loss(state, targets, weights, vectors, bias, candidates, log_chance,
     temperature: divides the products.
   """
   own = jnp.einsum('bpd,bptd->bpt', state, vectors[targets]) / temperature + bias[targets]
-  others = jnp.einsum('bpd,cd->bpc', state, vectors[candidates]) / temperature + bias[candidates]
   if log_chance is None:
-    normaliser = jax.nn.logsumexp(others, axis=-1)
+    normaliser = _log_normaliser(state / temperature, vectors[candidates], bias[candidates])
   else:
+    others = jnp.einsum('bpd,cd->bpc', state, vectors[candidates]) / temperature + bias[candidates]
     is_target = ((targets[..., None] == candidates) & (weights > 0)[..., None]).any(2)
     others = jnp.where(is_target, -jnp.inf, others - log_chance)
     normaliser = jax.nn.logsumexp(jnp.concatenate([jnp.where(weights > 0, own, -jnp.inf), others], -1), axis=-1)
     normaliser = jnp.where((weights > 0).any(-1), normaliser, 0)
   return (weights * (normaliser[..., None] - own)).sum((1, 2))
+
+
+def _log_normaliser(state, vectors, bias):
+  """log sum_j exp(state . v_j + b_j) float32 `[batch, places]`, over so many items at a time as `_LOGITS` has room for.
+
+  The gradient makes the logits of each block once more, so that neither way holds more than one block of them.
+  """
+  items, most = len(vectors), max(_LOGITS // (state.shape[0] * state.shape[1]), 1)
+  blocks = -(-items // most)
+  size = -(-items // blocks)
+  missing = blocks * size - items
+  vectors = jnp.pad(vectors, ((0, missing), (0, 0))).reshape(blocks, size, -1)
+  bias = jnp.pad(bias, (0, missing), constant_values=-jnp.inf).reshape(blocks, size)
+
+  def of_block(vectors, bias):
+    return jax.nn.logsumexp(jnp.einsum('bpd,cd->bpc', state, vectors) + bias, axis=-1)
+  if blocks == 1:
+    return of_block(vectors[0], bias[0])
+  return jax.nn.logsumexp(jax.lax.map(lambda block: jax.checkpoint(of_block)(*block), (vectors, bias)), axis=0)
 
 
 def make_sample(config, negatives):

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganrec_jax.data.ragged import group
-from ganrec_jax.evaluation.ranking import hits, metrics_per_user, top_k
+from ganrec_jax.evaluation import ranking
+from ganrec_jax.evaluation.ranking import Blocks, best, hits, metrics_per_user, top_k
 from ganrec_jax.evaluation.tasks import Task
 
 from .worlds import reference_list, reference_metrics
@@ -18,6 +19,31 @@ def lookup(params, users):
 
 def product(params, users):
   return jnp.tanh(params['users'][users]) @ params['items'].T
+
+
+def user_part(params, users):
+  return params['users'][users]
+
+
+def item_part(params, items):
+  return params['items'] if items is None else params['items'][items]
+
+
+def by_product(state, block):
+  return state @ block.T
+
+
+def by_two_products(state, block):
+  return jnp.stack([state @ block.T, -state @ block.T])
+
+
+FACTORS = Blocks(user_part, item_part, by_product)
+
+
+def whole_numbers(rng, users, items, levels=3):
+  """Factors whose products are exact and often equal."""
+  draw = lambda rows: jnp.asarray(rng.integers(-levels, levels + 1, (rows, 3)), jnp.float32)  # noqa: E731
+  return {'users': draw(users), 'items': draw(items)}
 
 
 def make_task(rng, users, items, candidates, seen=.3):
@@ -96,6 +122,68 @@ def test_score_functions_may_scan_and_give_bfloat16():
   scores = rng.integers(-4, 4, (18, 12)).astype(np.float32)
   lists, values = top_k(scanned, jnp.asarray(scores), task, 5, devices=min(2, jax.local_device_count()))
   assert_lists(2 * scores, task, 5, lists, values)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.sampled_from([1, 40, 41, 300]), st.sampled_from([1, 3, 12]), st.sampled_from([2, 5]))
+def test_the_best_are_those_of_a_stable_sort(seed, n, k, group_size):
+  rng, k = np.random.default_rng(seed), min(n, k)
+  scores = rng.choice(np.array([0., -0., -np.inf, 1.5, -2., *rng.normal(size=9)], np.float32), (3, n))
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(ranking, '_GROUP', group_size)
+    values, columns = best(jnp.asarray(scores), k)
+  due = np.argsort(-scores, axis=1, kind='stable')[:, :k]
+  np.testing.assert_array_equal(columns, due)
+  np.testing.assert_array_equal(values, np.take_along_axis(scores, due, 1))
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(0, 1000), st.sampled_from([1, 7, 16, 39, 40]), st.sampled_from([4, 50]), st.sampled_from([1, 7]))
+def test_blocks_of_any_size_give_the_lists_of_a_stable_sort(seed, size, k, devices):
+  rng = np.random.default_rng(seed)
+  task, params = make_task(rng, 70, 45, 40), whole_numbers(rng, 140, 45)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(ranking, '_BLOCK', size)
+    found = top_k(FACTORS, params, task, k, batch=128, devices=devices)
+  scores = np.asarray(FACTORS(params, jnp.arange(140)))
+  assert_lists(scores, task, k, *found)
+
+
+def test_blocks_may_have_variants(monkeypatch):
+  monkeypatch.setattr(ranking, '_BLOCK', 16)
+  rng = np.random.default_rng(0)
+  task, params = make_task(rng, 70, 45, 40), whole_numbers(rng, 140, 45)
+  both = top_k(Blocks(user_part, item_part, by_two_products), params, task, 9)
+  scores = np.asarray(FACTORS(params, jnp.arange(140)))
+  for variant, one in enumerate((scores, -scores)):
+    assert_lists(one + 0., task, 9, *(x[:, variant] for x in both))
+
+
+@pytest.mark.parametrize('place', [0, 3, 39])
+@pytest.mark.parametrize('value', [np.nan, -np.nan, np.inf])
+def test_faulty_scores_are_found_in_every_block(place, value, monkeypatch):
+  """Whether the user has seen the item or not; the last block is filled up with the first candidate."""
+  monkeypatch.setattr(ranking, '_BLOCK', 16)
+  monkeypatch.setattr(ranking, '_GROUP', 2)
+  rng = np.random.default_rng(0)
+  task, params = make_task(rng, 70, 45, 40), whole_numbers(rng, 140, 45)
+  params = {'users': jnp.ones((140, 3)), 'items': params['items'].at[task.candidates[place], 0].set(value)}
+  with pytest.raises(FloatingPointError, match='70 of 70'):
+    top_k(FACTORS, params, task, 3)
+
+
+def test_memory_does_not_grow_with_the_items(monkeypatch):
+  monkeypatch.setattr(ranking, '_BLOCK', 4096)
+  mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:1]), ('batch',))
+
+  def room(blocks):
+    shapes = {'blocks': (blocks, 4096, 3), 'users': (2, 64), 'row': (2, 16), 'column': (2, 16)}
+    shapes = {name: jax.ShapeDtypeStruct(shape, jnp.float32 if name == 'blocks' else jnp.int32)
+              for name, shape in shapes.items()}
+    params = {'users': jax.ShapeDtypeStruct((128, 3), jnp.float32), 'items': shapes['blocks']}
+    compiled = ranking._rank.lower(mesh, 5, blocks * 4096, FACTORS, params, **shapes).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+  assert room(40) < 1.5 * room(4) < 8 * 64 * 4096 * 4
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])

@@ -9,7 +9,7 @@ import pytest
 from ganrec_jax.adversarial.expand import made
 from ganrec_jax.data.types import PARTS, Split
 from ganrec_jax.evaluation.leaks import LeakError
-from ganrec_jax.models import blend, closed_form, recommenders
+from ganrec_jax.models import blend, closed_form
 from ganrec_jax.stages import encode, recommend
 from ganrec_jax.stages.prepare import prepare
 
@@ -111,7 +111,7 @@ def test_a_network_recommends_alone_or_blended(fitted, alone):
   config = worlds.config(recommender={**space.config.recommender.to_dict(), 'kind': 'mlp', 'alone': alone})
   space = dataclasses.replace(space, config=config)
   model = recommend.fit_row(space, prepared, content, base, key, recommend.judge_of(space, prepared))
-  assert model.score is (recommenders.score if alone else blend.score)
+  assert model.score is (recommend.NETWORK if alone else blend.score)
   assert np.isfinite(np.asarray(model.score(model.params, jnp.arange(5)))).all()
   assert model.choices['network']['steps'] == 6
 

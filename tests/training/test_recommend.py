@@ -62,6 +62,35 @@ def test_full_softmax_is_the_brute_force_sum(seed):
   np.testing.assert_allclose(every, due, rtol=1e-4, atol=1e-5)
 
 
+def _softmax_gradient(items, state, vectors, bias):
+  """Value and gradient of a full softmax as a compiled program of two steps."""
+  def loss(state, vectors, bias):
+    targets = jnp.arange(12).reshape(4, 3, 1)
+    return recommend.softmax_loss(state, targets, jnp.ones((4, 3, 1)), vectors, bias, jnp.arange(items), None, .7).sum()
+  return jax.jit(jax.value_and_grad(loss, (0, 1, 2))).lower(state, vectors, bias).compile()
+
+
+@pytest.mark.parametrize('logits', [1, 12 * 7, 12 * 13, 12 * 99])
+def test_full_softmax_in_blocks_is_that_in_one(logits, monkeypatch):
+  rng = np.random.default_rng(logits)
+  given = [jnp.float32(rng.standard_normal(shape)) for shape in ((4, 3, 5), (100, 5), (100,))]
+  given[2] = given[2].at[:50].add(90.)  # exponentials that overflow unless their largest is taken out
+  due = _softmax_gradient(100, *given)(*given)
+  monkeypatch.setattr(recommend, '_LOGITS', logits)
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5),
+               _softmax_gradient(100, *given)(*given), due)
+
+
+def test_full_softmax_takes_no_more_memory_for_more_items(monkeypatch):
+  monkeypatch.setattr(recommend, '_LOGITS', 12 * 1000)
+
+  def room(items):
+    given = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((4, 3, 2), (items, 2), (items,))]
+    return _softmax_gradient(items, *given).memory_analysis().temp_size_in_bytes
+  # Beyond the items' own vectors, biases and gradients, a few times 4 (2 + 1) bytes each; logits are 12 times 4.
+  assert (room(32000) - room(8000)) / 24000 < 48
+
+
 def test_sampled_normaliser_is_unbiased():
   rng = np.random.default_rng(0)
   state, vectors = jnp.float32(rng.standard_normal((1, 1, 4))), jnp.float32(rng.standard_normal((8, 4)))
