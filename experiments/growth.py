@@ -1,173 +1,189 @@
-"""What the closed form takes as logs grow, and what its low-rank form loses against the dense one.
+"""How time and memory grow with items, users and the length of histories, where they should grow linearly.
 
-    python experiments/growth.py                                    seconds and memory, synthetic logs
-    python experiments/growth.py --dataset=movielens --data=DIR     NDCG@20 on validation by rank, the first frozen draw
+    python experiments/growth.py                    all of it; about ten minutes on one free core
+    python experiments/growth.py rank.items         one line; the others stay as the JSON has them
+    python experiments/growth.py million            100 of a million items for each of 2,000 and of 20,000 users
 
-Synthetic: logs of N interactions among N / 10 users and N / 10 items, both by power laws, a tenth of the items new;
-texts are a vector of 384 numbers and six phrases an item. The content kernel and the closed form are fitted by the
-defaults of `configs/common.py`, each form and size in a process of its own, compilation and imports in the figures;
-`users/s` is how many users are scored over all items. It leaves `growth.json` and `growth.png` beside this file.
+Three pieces of work: `fit`, the base model in its low-rank form (64 factors, 3 sweeps and rank 64 instead of the
+defaults, whose fixed costs hide the growth); `step`, two training steps of the MLP with the full softmax, 32 histories
+a step; `rank`, the best 100 for 256 users by vectors of 64 numbers, or for all users where these grow. Each along three
+lines, from `BASE` by one size at a time, on synthetic histories of equal length, without compilation. A line is a
+process of its own, from the smallest size to the largest, so that the highest memory so far is that of the size at
+hand. Seconds are the processor's, which other work on the machine changes least; the wall's are beside them. The
+exponent is the slope of the least squares line through the logarithms of the three largest sizes. It leaves
+`growth.json` and `growth.png` beside this file.
 
-Real data: the base model of the data set's config with MiniLM as it is, dense, and by factors of several ranks, knobs
-turned anew on validation for each. It leaves `growth.NAME.json`.
+The fit stops at 100,000 items and users: a million take about ten times as long as all the rest.
 """
 
-import argparse
 import json
 import pathlib
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from configs import common
-from experiments.peers import ours, problem
-from ganrec_jax import artifacts
-from ganrec_jax.data.ragged import group
-from ganrec_jax.data.types import Catalogue
-from ganrec_jax.models import closed_form
-from ganrec_jax.stages import encode, recommend, workspace
+from ganrec_jax import artifacts, pipeline
+from ganrec_jax.data.ragged import Ragged
+from ganrec_jax.evaluation import ranking
+from ganrec_jax.evaluation.tasks import Task
+from ganrec_jax.models import closed_form, recommenders
+from ganrec_jax.models.als import AlsConfig
+from ganrec_jax.models.kernels import LowRankKernel
+from ganrec_jax.models.recommenders import RecommenderConfig
+from ganrec_jax.training import recommend
+from ganrec_jax.training.devices import make_chunk
+from ganrec_jax.training.update import gradient_update
 
 _HERE = pathlib.Path(__file__).resolve().parent
-GIB = 2**30
-LOW, DENSE = 'low rank', 'dense'
-# Interactions of the logs.
-SIZES = {LOW: (10_000, 30_000, 100_000, 300_000, 1_000_000), DENSE: (10_000, 30_000, 100_000)}
-RANKS = (256, 512, 1024, 2048)
-TASKS = ('warm', 'cold', 'tail')
-_SCORED = 64  # users of a timed batch
+MIB, GIB = 2**20, 2**30
+BASE = {'items': 3000, 'users': 3000, 'history': 20}
+HISTORY = (10, 50, 150, 500)
+SIZES = {
+  'fit.items': (1000, 10_000, 30_000, 100_000), 'fit.users': (1000, 10_000, 30_000, 100_000), 'fit.history': HISTORY,
+  'step.items': (1000, 10_000, 100_000, 1_000_000), 'step.users': (1000, 10_000, 100_000), 'step.history': HISTORY,
+  'rank.items': (1000, 10_000, 100_000, 1_000_000), 'rank.users': (1000, 10_000, 100_000), 'rank.history': HISTORY}
+WIDTH, RANKED, STEPS, K = 64, 256, 2, 100
+FACTORS = ranking.Blocks(lambda params, users: params['users'][users],
+                         lambda params, items: params['items'] if items is None else params['items'][items],
+                         lambda state, block: state @ block.T)
 
 
-def synthetic(interactions, seed=0):
-  """Histories, a `Ragged` over users, the warm items int `[m]`, a `Catalogue`, and text vectors `[items, 384]`."""
-  rng, users, items = np.random.default_rng(seed), interactions // 10, interactions // 10
-  order = rng.permutation(items)
-  warm = np.sort(order[:items * 9 // 10])
-  pairs = np.zeros(0, np.int64)
-  while len(pairs) < interactions:  # a pair drawn twice counts once
-    more = (rng.random(interactions) ** 1.5 * users).astype(np.int64) * items
-    more += order[(rng.random(interactions) ** 2.5 * len(warm)).astype(np.int64)]
-    pairs = np.unique(np.concatenate([pairs, more]))
-  user, item = np.divmod(rng.choice(pairs, interactions, replace=False), items)
-  words = (rng.random((items, 6)) ** 3 * max(items // 20, 50)).astype(np.int64)
-  ids = np.arange(items).astype(str)
-  catalogue = Catalogue(ids, ids, ids, tuple(tuple(f'word{word}' for word in row) for row in words))
-  centres = rng.normal(size=(200, 384))
-  texts = centres[rng.integers(0, len(centres), items)] + rng.normal(size=(items, 384))
-  return group(user, item, users), warm, catalogue, texts.astype(np.float32)
+def histories(rng, items, users, history):
+  """As many distinct items for each user, drawn evenly, a `Ragged` over users."""
+  step = items // history
+  values = np.arange(history) * step + rng.integers(0, step, (users, history))
+  return Ragged(np.arange(users + 1) * history, values.ravel().astype(np.int32), np.ones(users * history, np.float32))
 
 
-def once(form, interactions):
-  """What kernel and fit of one size take: a record of the table."""
-  config = common.base()
-  config.base.dense_items = 10**9 if form == DENSE else 0
-  histories, warm, catalogue, texts = synthetic(interactions)
-  before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-  with tempfile.TemporaryDirectory() as folder:
-    start = time.perf_counter()
-    kernel = jax.block_until_ready(encode.content_kernel(workspace.make(config, folder), catalogue, warm, [texts]))
-  encoded = time.perf_counter()
-  params = jax.block_until_ready(closed_form.fit(histories, len(catalogue), warm, kernel, recommend.closed(config),
-                                                 jax.random.key(0)))
-  fitted = time.perf_counter()
-  users = np.arange(_SCORED)
-  jax.block_until_ready(closed_form.score(params, users))
-  ready = time.perf_counter()
-  scores = closed_form.score(params, users)
-  if not np.isfinite(scores).all():
-    raise FloatingPointError(f'{form}, {interactions} interactions: scores are not all finite')
-  scored = time.perf_counter()
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-  return {'form': form, 'interactions': interactions, 'items': len(catalogue), 'kernel_seconds': encoded - start,
-          'fit_seconds': fitted - encoded, 'users_per_second': _SCORED / (scored - ready), 'peak_bytes': peak,
-          'beyond_data_bytes': peak - before}
+def fit(rng, items, users, history):
+  """Makes a fit of the base model."""
+  log, warm = histories(rng, items, users, history), np.arange(items)
+  features = rng.normal(size=(items, 32)).astype(np.float32)
+  kernel = LowRankKernel(jnp.asarray(.9 * features / np.linalg.norm(features, axis=1, keepdims=True)))
+  config = closed_form.ClosedFormConfig(factors=AlsConfig(dim=WIDTH, sweeps=3), dense_items=0, rank=WIDTH)
+  return lambda: closed_form.fit(log, items, warm, kernel, config, jax.random.key(0))
 
 
-def exponent(records, name):
-  """The exponent between the two largest sizes: how `name` grows with the items."""
-  few, many = records[-2:]
-  return float(np.log(many[name] / few[name]) / np.log(many['items'] / few['items']))
+def step(rng, items, users, history):
+  """Makes a run of training steps; history, padding and targets as in a run."""
+  config = RecommenderConfig(dim=WIDTH, batch=32, max_history=500)
+  data = recommend.prepare(histories(rng, items, users, history), None, np.ones(items, bool), config)
+  data = jax.tree.map(jnp.asarray, data)
+  params, optimizer = recommenders.init(jax.random.key(0), config, items, 1), recommend.make_optimizer(config)
+  update = gradient_update(recommend.make_loss(config, data), optimizer)
+
+  def one(state, batch, axis=None):
+    params, opt_state, metrics = update(*state, batch, axis=axis)
+    return (params, opt_state), metrics
+  chunk = make_chunk(one, recommend.make_sample(config, 1), jax.devices()[:1])
+  state = [(params, jax.jit(optimizer.init)(params))]
+
+  def run():
+    state[0], metrics = chunk(state[0], data, jax.random.key(0), 0, STEPS)  # the state is donated
+    return metrics
+  return run
 
 
-def grow():
-  """Measures all sizes, prints the table, and leaves `growth.json` and `growth.png`."""
-  records = []
-  print('form      interactions    items  kernel s    fit s  users/s  peak GiB')
-  for form, sizes in SIZES.items():
-    for size in sizes:
-      told = subprocess.run([sys.executable, __file__, f'--once={form},{size}'], check=True, capture_output=True,
-                            text=True)
-      found = json.loads(told.stdout.splitlines()[-1])
-      records.append(found)
-      print(f'{form:<9} {size:12,} {found["items"]:8,} {found["kernel_seconds"]:9.1f} {found["fit_seconds"]:8.1f} '
-            f'{found["users_per_second"]:8.0f} {found["peak_bytes"] / GIB:9.2f}', flush=True)
-  exponents = {form: {name: exponent([one for one in records if one['form'] == form], name)
-                      for name in ('kernel_seconds', 'fit_seconds', 'beyond_data_bytes')} for form in SIZES}
-  for form, found in exponents.items():
-    print(f'{form}: exponents between the two largest sizes, ' + ', '.join(
-      f'{name} {value:.2f}' for name, value in found.items()))
-  artifacts.write_json(str(_HERE / 'growth.json'), {'records': records, 'exponents': exponents})
-  draw(records, _HERE / 'growth.png')
+def rank(rng, items, users, history, ranked=RANKED):
+  """Makes a ranking of all items for `ranked` users, or for all of them where the users are what grows."""
+  draw = lambda rows: jnp.asarray(rng.normal(size=(rows, WIDTH)), jnp.float32)  # noqa: E731
+  params, asked = {'users': draw(users), 'items': draw(items)}, min(users, ranked)
+  seen = histories(rng, items, asked, history)
+  task = Task('all', np.arange(asked, dtype=np.int32), rng.permutation(items).astype(np.int32), seen, seen)
+  return lambda: ranking.top_k(FACTORS, params, task, K)
 
 
-def draw(records, path):
-  """Seconds and memory over the number of items, both axes logarithmic."""
-  import matplotlib  # takes a second
-  from matplotlib.figure import Figure
-  with matplotlib.rc_context({'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False}):
-    figure = Figure(figsize=(8, 3.4), layout='constrained')
-    for axes, name, unit in zip(figure.subplots(1, 2), ('seconds', 'memory, GiB'), (1, GIB), strict=True):
-      for form, colour in ((LOW, '#1f6f8b'), (DENSE, '#c8553d')):
-        rows = [one for one in records if one['form'] == form]
-        values = [(one['kernel_seconds'] + one['fit_seconds'] if unit == 1 else one['peak_bytes']) / unit
-                  for one in rows]
-        axes.loglog([one['items'] for one in rows], values, 'o-', color=colour, label=form)
-      axes.set_xlabel('items (interactions: ten times as many)')
-      axes.set_ylabel(name)
-      axes.grid(True, which='major', color='#dddddd', linewidth=.6)
-      axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+def peak():
+  """The most bytes that this process ever held."""
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def lose(options):
-  """NDCG@20 on validation of the dense form and of each rank; prints the table and leaves `growth.NAME.json`."""
-  one = problem.load(options.dataset, 0, options.data, options.workdir)
-  judge, rows = recommend.Judge(one.tasks('valid')), {}
-  print(f'{options.dataset}, {one.prepared.dataset.items:,} items, {len(one.prepared.warm):,} of them warm; NDCG@20 on '
-        f'validation\n{"":12s}' + ''.join(f'{task:>8s}' for task in TASKS))
-  for name, fields in {DENSE: {'dense_items': 10**9}, **{f'rank {rank}': {'dense_items': 0, 'rank': rank}
-                                                         for rank in RANKS}}.items():
-    config = one.config.copy_and_resolve_references().unlock()
-    config.base.update(fields)
-    kernel = encode.content_kernel(workspace.make(config, one.workdir), one.prepared.dataset.catalogue,
-                                   one.prepared.warm, [one.texts])
-    score, params = ours.fit_kernel(one, kernel, jax.random.key(0), fields)
-    rows[name] = {task: judge(score, params, task) for task in TASKS}
-    print(f'{name:12s}' + ''.join(f'{rows[name][task]:8.4f}' for task in TASKS), flush=True)
-  artifacts.write_json(str(_HERE / f'growth.{options.dataset}.json'), rows)
+def line(name):
+  """The records of one line, from the smallest size to the largest."""
+  piece, axis = name.split('.')
+  records, before = [], peak()
+  for size in SIZES[name]:
+    sizes = BASE | {axis: size}
+    more = {'ranked': size} if name == 'rank.users' else {}
+    run = {'fit': fit, 'step': step, 'rank': rank}[piece](np.random.default_rng(0), **sizes, **more)
+    jax.block_until_ready(jax.tree.leaves(run()))
+    cpu, wall = time.process_time(), time.perf_counter()
+    jax.block_until_ready(jax.tree.leaves(run()))
+    records.append({**sizes, 'seconds': time.process_time() - cpu, 'wall_seconds': time.perf_counter() - wall,
+                    'bytes': peak() - before})
+    print(f'{name:<13}' + ''.join(f'{value:10,}' for value in sizes.values())
+          + f'{records[-1]["seconds"]:10.2f} s {records[-1]["bytes"] / MIB:8.0f} MiB', file=sys.stderr, flush=True)
+  return {'records': records, 'exponents': {of: slope([one[axis] for one in records], [one[of] for one in records])
+                                            for of in ('seconds', 'bytes')}}
+
+
+def slope(sizes, values):
+  """The exponent: the slope of the least squares line through the logarithms of the three largest sizes."""
+  return float(np.polyfit(np.log(sizes[-3:]), np.log(np.maximum(values[-3:], 1e-9)), 1)[0])
+
+
+def million():
+  """Time and memory of the best 100 of a million items for more and more users."""
+  records, before = [], peak()
+  for users in (2000, 20_000):
+    run = rank(np.random.default_rng(0), 1_000_000, users, 20, users)
+    cpu, wall = time.process_time(), time.perf_counter()
+    run()
+    records.append({'items': 1_000_000, 'users': users, 'seconds': time.process_time() - cpu,
+                    'wall_seconds': time.perf_counter() - wall, 'bytes': peak() - before, 'peak_bytes': peak()})
+    print(f'a million items, {users:,} users: {records[-1]["seconds"]:.0f} s, peak {peak() / GIB:.2f} GiB',
+          file=sys.stderr, flush=True)
+  return {'records': records}
 
 
 def main():
-  """Runs what the command line asks for."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--dataset', choices=list(problem.SETS), help='A real data set, whose loss is measured.')
-  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
-  parser.add_argument('--workdir', default='runs/growth', help='Where text vectors are kept.')
-  parser.add_argument('--once', help=argparse.SUPPRESS)
-  options = parser.parse_args()
-  if options.once:
-    form, size = options.once.split(',')
-    print(json.dumps(once(form, int(size))))
-  elif options.dataset:
-    lose(options)
-  else:
-    grow()
+  """Measures what the command line asks for and leaves it with what was measured before."""
+  if sys.argv[1:2] == ['--once']:
+    print(json.dumps(million() if sys.argv[2] == 'million' else line(sys.argv[2])))
+    return
+  path = _HERE / 'growth.json'
+  found = artifacts.read_json(str(path)) if path.exists() else {}
+  for name in sys.argv[1:] or [*SIZES, 'million']:
+    start = time.perf_counter()
+    told = subprocess.run([sys.executable, __file__, '--once', name], check=True, stdout=subprocess.PIPE, text=True)
+    found[name] = json.loads(told.stdout.splitlines()[-1]) | {
+      'git_revision': pipeline.revision(), 'jax_version': jax.__version__, 'device': jax.devices()[0].device_kind,
+      'wall_seconds': time.perf_counter() - start}
+    artifacts.write_json(str(path), found)
+    if name in SIZES:
+      print(f'{name:<13} exponents: ' + ', '.join(
+        f'{of} {value:.2f}' for of, value in found[name]['exponents'].items()), flush=True)
+  draw(found, _HERE / 'growth.png')
+
+
+def draw(found, path):
+  """Seconds and memory along the three lines of sizes, all axes logarithmic."""
+  import matplotlib  # takes a second
+  from matplotlib.figure import Figure
+  words = {'fit': ('base model, fit', '#1f6f8b'), 'step': ('MLP, two steps', '#c8553d'),
+           'rank': ('ranking, 256 users (or all of the axis)', '#588157')}
+  with matplotlib.rc_context({'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False}):
+    figure = Figure(figsize=(9, 5.4), layout='constrained')
+    for row, (of, unit, label) in zip(figure.subplots(2, 3), (('seconds', 1, 'seconds'), ('bytes', MIB, 'MiB')),
+                                      strict=True):
+      for axes, axis in zip(row, BASE, strict=True):
+        for piece, (word, colour) in words.items():
+          if (one := found.get(f'{piece}.{axis}')) is None:
+            continue
+          axes.loglog([size[axis] for size in one['records']], [max(size[of], 1e-3) / unit for size in one['records']],
+                      'o-', color=colour, label=f'{word}: {one["exponents"][of]:.2f}')
+        axes.set_xlabel(axis if axis != 'history' else 'length of histories')
+        axes.set_ylabel(label)
+        axes.grid(True, which='major', color='#dddddd', linewidth=.6)
+        axes.legend(frameon=False, fontsize=7)
+    figure.savefig(path, dpi=150)
 
 
 if __name__ == '__main__':
