@@ -19,6 +19,8 @@ from ganrec_jax.evaluation.tasks import Task
 _ROWS = 64
 # The most candidates that are scored at a time.
 _BLOCK = 2**17
+_AXIS = 'devices'
+_WHOLE, _PARTS = PartitionSpec(), PartitionSpec(_AXIS)
 # The best of a wide row are looked for in the groups of so many columns that have the greatest maxima.
 _GROUP = 32
 
@@ -103,38 +105,62 @@ def _rank_block(model, k, count, state, number, block, row, column):
   tail = number * size + jnp.arange(filled, size) < count
   scores = scores.at[..., filled:].set(jnp.where(tail, scores[..., filled:], -jnp.inf))
   values, position = best(scores, min(k, size))
+  values = jnp.where(number * size + position < count, values, -jnp.inf)
   # The maxima of the groups once more, which the compiler makes once.
   return values, number * size + position, ~(_groups(scores).max(-1).max(-1) < jnp.inf)
 
 
-@jax.jit
-def _blocks(model, params, candidates):
-  """What `model` takes of the `candidates [blocks, size]`."""
-  return jax.lax.map(lambda items: model.items(params, items), candidates)
+@functools.partial(jax.jit, static_argnames='placed')
+def _blocks(model, params, candidates, placed):
+  """What `model` takes of the `candidates [blocks, size]`, on the devices of the sharding `placed`."""
+  found = jax.lax.map(lambda items: model.items(params, items), candidates)
+  return jax.lax.with_sharding_constraint(found, placed)
 
 
-@functools.partial(jax.jit, static_argnames=('mesh', 'k', 'count'))
-def _rank(mesh, k, count, model, params, blocks, users, row, column):
-  """The best `k` of `count` candidates in `blocks` for `users [chunks, rows]`, the chunks spread over the devices.
+def _spread(model, params, candidates, mesh):
+  """The same with the blocks spread over the devices of `mesh`, each of which has room for two shares at most."""
+  whole, parts, shares = NamedSharding(mesh, _WHOLE), NamedSharding(mesh, _PARTS), []
+  for device, part in zip(mesh.devices, np.split(candidates, mesh.size), strict=True):
+    # All devices look up what this one keeps: the rows of its candidates may be on any of them.
+    found = jax.block_until_ready(_blocks(model, params, jax.device_put(part, whole), whole))
+    shares.append(jax.tree.map(lambda x, device=device: next(
+      shard.data for shard in x.addressable_shards if shard.device == device), found))
+  return jax.tree.map(lambda *x: jax.make_array_from_single_device_arrays(
+    (len(candidates), *x[0].shape[1:]), parts, list(x)), *shares)
 
-  On each device one chunk is scored after the other, by one block after the other.
+
+@functools.partial(jax.jit, static_argnames=('mesh', 'k', 'count', 'by_items'))
+def _rank(mesh, k, count, by_items, model, params, blocks, users, row, column):
+  """The best `k` of `count` candidates in `blocks` for `users [chunks, rows]`.
+
+  The devices of `mesh` share the chunks, or `by_items` the blocks; on each one chunk is scored after the other, by one
+  block after the other.
 
   Returns:
     positions among the candidates int32 and scores float32 `[chunks, rows, k]`, is faulty bool `[chunks, rows]`; the
     first two `[chunks, rows, variants, k]` where there are variants.
   """
-  def local(model, params, blocks, users, row, column):
-    states = jax.lax.map(lambda some: model.users(params, some), users)
+  of_items, of_users = (_PARTS, _WHOLE) if by_items else (_WHOLE, _PARTS)
+  # Without gradients nothing can be summed twice, and score functions may scan from constants.
+  on_each = functools.partial(jax.shard_map, mesh=mesh, check_vma=False, out_specs=of_users)
 
+  def read(params, users):
+    return jax.lax.map(lambda some: model.users(params, some), users)
+
+  def rank(model, blocks, states, row, column):
     def one(number, block):
       return jax.lax.map(lambda chunk: _rank_block(model, k, count, chunk[0], number, block, *chunk[1:]),
                          (states, row, column))
-    numbers = jnp.arange(len(jax.tree.leaves(blocks)[0]))
-    return _merge(k, *jax.lax.map(lambda block: one(*block), (numbers, blocks)))
-  whole, parts = PartitionSpec(), PartitionSpec('batch')
-  # Without gradients nothing can be summed twice, and score functions may scan from constants.
-  return jax.shard_map(local, mesh=mesh, in_specs=(whole, whole, whole, parts, parts, parts), out_specs=parts,
-                       check_vma=False)(model, params, blocks, users, row, column)
+    here = len(jax.tree.leaves(blocks)[0])
+    numbers = jnp.arange(here) + (here * jax.lax.axis_index(_AXIS) if by_items else 0)
+    lists = jax.lax.map(lambda block: one(*block), (numbers, blocks))
+    return _merge(k, *(jax.lax.all_gather(lists, _AXIS, tiled=True) if by_items else lists))
+
+  if by_items:  # the parameters may be spread by rows, which the compiler sees to
+    states = jax.lax.with_sharding_constraint(read(params, users), NamedSharding(mesh, _WHOLE))
+  else:
+    states = on_each(read, in_specs=(_WHOLE, of_users))(params, users)
+  return on_each(rank, in_specs=(_WHOLE, of_items, *3 * (of_users,)))(model, blocks, states, row, column)
 
 
 def _merge(k, values, position, faulty):
@@ -151,10 +177,18 @@ def _merge(k, values, position, faulty):
           faulty.any(tuple(range(1, faulty.ndim - 1))))
 
 
-def _in_blocks(candidates, most):
-  """The candidates in blocks of one size, `most` at most: `[blocks, size]`, filled up with the first candidate."""
+def _is_spread(x):
+  return isinstance(x, jax.Array) and not x.is_fully_replicated
+
+
+def _in_blocks(candidates, most, devices):
+  """The candidates in blocks of one size, `most` at most, a multiple of `devices`: `[blocks, size]`.
+
+  The first candidate fills them up.
+  """
   blocks = -(-len(candidates) // most)
   size = -(-len(candidates) // blocks)
+  blocks += -blocks % devices
   return np.pad(candidates, (0, blocks * size - len(candidates)), constant_values=candidates[0]).reshape(blocks, size)
 
 
@@ -193,7 +227,8 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
     task: what is to be ranked.
     k: length of the lists.
     batch: users a call, rounded up to a multiple of 64 x `devices`.
-    devices: how many of the local devices share each batch.
+    devices: how many of the local devices share each batch; by `Blocks` they share the items instead where there are
+      more than fit a block. Parameters that are spread over them (`training.devices.spread_rows`) then stay so.
 
   Returns:
     items int32 `[n, k]`, best first, -1 where fewer are left; scores float32 `[n, k]`, -inf there. With variants both
@@ -210,15 +245,19 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
   if not n or not width:
     return np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
   items = scores = None
-  mesh = Mesh(np.array(jax.local_devices()[:devices]), ('batch',))
-  whole, parts = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec('batch'))
-  params = jax.device_put(params, whole)
+  mesh = Mesh(np.array(jax.local_devices()[:devices]), (_AXIS,))
+  whole, parts = NamedSharding(mesh, _WHOLE), NamedSharding(mesh, _PARTS)
+  by_items = isinstance(score_fn, Blocks) and devices > 1 and len(task.candidates) > _BLOCK
   if isinstance(score_fn, Blocks):
-    model, size = score_fn, _BLOCK
+    model, most, params = score_fn, _BLOCK, jax.tree.map(
+      lambda x: x if by_items and _is_spread(x) else jax.device_put(x, whole), params)
   else:
-    model, size, params = _Whole(params, score_fn, int(task.candidates.max()) + 1), len(task.candidates), None
-  blocks = _blocks(model, params, jax.device_put(_in_blocks(task.candidates, size), whole))
+    least = int(task.candidates.max()) + 1
+    model, most, params = _Whole(jax.device_put(params, whole), score_fn, least), len(task.candidates), None
+  in_blocks = _in_blocks(task.candidates, most, devices if by_items else 1)
+  blocks = _spread(model, params, in_blocks, mesh) if by_items else _blocks(model, params, in_blocks, whole)
   chunks = -(-batch // (_ROWS * devices)) * devices
+  of_users = whole if by_items else parts
   batches = -(-n // (chunks * _ROWS))
   users = np.full(batches * chunks * _ROWS, task.users[0], np.int32)
   users[:n] = task.users
@@ -228,8 +267,8 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
   for first in range(0, batches * chunks, chunks):
     places = _pad_places(row, column, bounds[first:first + chunks + 1], length)
     low, high = first * _ROWS, min(n, (first + chunks) * _ROWS)
-    inputs = jax.device_put((users[low:low + chunks * _ROWS].reshape(chunks, _ROWS), *places), parts)
-    ranked = jax.device_get(_rank(mesh, width, len(task.candidates), model, params, blocks, *inputs))
+    inputs = jax.device_put((users[low:low + chunks * _ROWS].reshape(chunks, _ROWS), *places), of_users)
+    ranked = jax.device_get(_rank(mesh, width, len(task.candidates), by_items, model, params, blocks, *inputs))
     position, best, faulty = (x.reshape(chunks * _ROWS, *x.shape[2:])[:high - low] for x in ranked)
     if faulty.any():
       raise FloatingPointError(f'task {task.name}: scores of user {users[low + np.argmax(faulty)]} hold NaN or +inf '

@@ -9,6 +9,10 @@ from ganrec_jax.data.ragged import group
 from ganrec_jax.evaluation import ranking
 from ganrec_jax.evaluation.ranking import Blocks, best, hits, metrics_per_user, top_k
 from ganrec_jax.evaluation.tasks import Task
+from ganrec_jax.models import recommenders
+from ganrec_jax.models.recommenders import RecommenderConfig
+from ganrec_jax.stages.recommend import NETWORK
+from ganrec_jax.training.devices import spread_rows
 
 from .worlds import reference_list, reference_metrics
 
@@ -174,16 +178,38 @@ def test_faulty_scores_are_found_in_every_block(place, value, monkeypatch):
 
 def test_memory_does_not_grow_with_the_items(monkeypatch):
   monkeypatch.setattr(ranking, '_BLOCK', 4096)
-  mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:1]), ('batch',))
+  mesh = jax.sharding.Mesh(np.array(jax.local_devices()[:1]), ('devices',))
 
   def room(blocks):
     shapes = {'blocks': (blocks, 4096, 3), 'users': (2, 64), 'row': (2, 16), 'column': (2, 16)}
     shapes = {name: jax.ShapeDtypeStruct(shape, jnp.float32 if name == 'blocks' else jnp.int32)
               for name, shape in shapes.items()}
     params = {'users': jax.ShapeDtypeStruct((128, 3), jnp.float32), 'items': shapes['blocks']}
-    compiled = ranking._rank.lower(mesh, 5, blocks * 4096, FACTORS, params, **shapes).compile()
+    compiled = ranking._rank.lower(mesh, 5, blocks * 4096, False, FACTORS, params, **shapes).compile()
     return compiled.memory_analysis().temp_size_in_bytes
   assert room(40) < 1.5 * room(4) < 8 * 64 * 4096 * 4
+
+
+def test_item_tables_spread_by_rows_over_eight_devices_give_the_same_bits(monkeypatch):
+  """No device ever holds more of an item table than its share; of 11 blocks there are 2 on each but the last three."""
+  if jax.local_device_count() < 8:
+    pytest.skip('8 devices are not there: XLA_FLAGS=--xla_force_host_platform_device_count=8')
+  monkeypatch.setattr(ranking, '_BLOCK', 100)
+  rng, devices = np.random.default_rng(0), jax.local_devices()[:8]
+  task = make_task(rng, 70, 1043, 1040)
+  histories = rng.integers(0, 1043, (140, 6))
+  net = recommenders.init(jax.random.key(0), RecommenderConfig(dim=8, hidden=8), 1043, 1)
+  model = recommenders.Recommender(net, net['id'], jnp.asarray(rng.normal(size=1043), jnp.float32),
+                                   jnp.asarray(histories), jnp.ones((140, 6)), RecommenderConfig(dim=8, hidden=8))
+  due = top_k(NETWORK, model, task, 7)
+  spread = spread_rows(model, 1043, devices)
+  tables = [spread.vectors, spread.bias, spread.params['id'], *ranking._spread(
+    NETWORK, spread, ranking._in_blocks(task.candidates, 100, 8), jax.sharding.Mesh(np.array(devices), ('devices',)))]
+  for table in tables:
+    assert {shard.data.nbytes * 8 for shard in table.addressable_shards} == {table.nbytes}
+  for params in (spread, model):
+    for one, other in zip(top_k(NETWORK, params, task, 7, devices=8), due, strict=True):
+      np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize('value', [np.nan, np.inf])
