@@ -176,6 +176,9 @@ def make_optimizer(config):
 def prepare(histories: Ragged, item_texts, warm_mask, config):
   """The arrays that training reads: padded histories, texts, masks and the chances of negatives.
 
+  All histories are padded to the longest of them, of which `max_history` entries are kept at most: one length, so that
+  one program serves all steps, and the data lie on the device from the first step to the last.
+
   Raises:
     DataError: where a history holds an item that is not warm, a text vector or weight is not finite, or there is
       nothing to train on.

@@ -94,6 +94,15 @@ def test_cold_items_are_scored_by_text_alone(models, kind):
   np.testing.assert_array_equal(recommenders.score(model, jnp.arange(3)), recommenders.score(again, jnp.arange(3)))
 
 
+def test_items_are_scored_alone_as_with_all_others(models):
+  model, users, items = models[0]['mlp'], jnp.arange(3), jnp.asarray([8, 0, 3])
+  model = model.replace(config=dataclasses.replace(model.config, temperature=.3))
+  some = recommenders.products(recommenders.user_states(model, users), recommenders.item_columns(model, items))
+  np.testing.assert_allclose(some, recommenders.score(model, users)[:, items], rtol=1e-5, atol=1e-6)
+  state = recommenders.represent(model.params, model.config, model.items[users], model.weights[users], model.vectors)
+  np.testing.assert_allclose(some, (state @ model.vectors.T / .3 + model.bias)[:, items], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize('kind', KINDS)
 def test_users_without_history_get_finite_scores(models, kind):
   model = models[0][kind]
