@@ -118,7 +118,7 @@ def _blocks(model, params, candidates, placed):
 
 
 def _spread(model, params, candidates, mesh):
-  """The same with the blocks spread over the devices of `mesh`, each of which has room for two shares at most."""
+  """The same with the blocks spread over the devices of `mesh`, none of which ever holds more than two shares."""
   whole, parts, shares = NamedSharding(mesh, _WHOLE), NamedSharding(mesh, _PARTS), []
   for device, part in zip(mesh.devices, np.split(candidates, mesh.size), strict=True):
     # All devices look up what this one keeps: the rows of its candidates may be on any of them.
@@ -156,7 +156,7 @@ def _rank(mesh, k, count, by_items, model, params, blocks, users, row, column):
     lists = jax.lax.map(lambda block: one(*block), (numbers, blocks))
     return _merge(k, *(jax.lax.all_gather(lists, _AXIS, tiled=True) if by_items else lists))
 
-  if by_items:  # the parameters may be spread by rows, which the compiler sees to
+  if by_items:  # tables are spread by rows, which the compiler sees to
     states = jax.lax.with_sharding_constraint(read(params, users), NamedSharding(mesh, _WHOLE))
   else:
     states = on_each(read, in_specs=(_WHOLE, of_users))(params, users)
@@ -177,8 +177,30 @@ def _merge(k, values, position, faulty):
           faulty.any(tuple(range(1, faulty.ndim - 1))))
 
 
-def _is_spread(x):
-  return isinstance(x, jax.Array) and not x.is_fully_replicated
+def _placed(x, mesh):
+  """A parameter on all devices of `mesh`: a table of more rows than a block by its rows, anything else in full.
+
+  Rows of zeros fill it up to a multiple of the devices. What is spread already stays as it is.
+  """
+  if isinstance(x, jax.Array) and not x.is_fully_replicated:
+    return x
+  if not np.ndim(x) or len(x) <= _BLOCK:
+    return jax.device_put(x, NamedSharding(mesh, _WHOLE))
+  return jax.device_put(jnp.pad(x, [(0, -len(x) % mesh.size), *[(0, 0)] * (np.ndim(x) - 1)]),
+                        NamedSharding(mesh, _PARTS))
+
+
+def _in_parts(score_fn, params, candidates, mesh):
+  """(`Blocks` or `_Whole`, its parameters, the candidates in blocks, whether the devices of `mesh` share these)."""
+  whole = NamedSharding(mesh, _WHOLE)
+  if not isinstance(score_fn, Blocks):
+    model = _Whole(jax.device_put(params, whole), score_fn, int(candidates.max()) + 1)
+    return model, None, _blocks(model, None, _in_blocks(candidates, len(candidates), 1), whole), False
+  if mesh.size == 1 or len(candidates) <= _BLOCK:
+    params = jax.device_put(params, whole)
+    return score_fn, params, _blocks(score_fn, params, _in_blocks(candidates, _BLOCK, 1), whole), False
+  params = jax.tree.map(lambda x: _placed(x, mesh), params)
+  return score_fn, params, _spread(score_fn, params, _in_blocks(candidates, _BLOCK, mesh.size), mesh), True
 
 
 def _in_blocks(candidates, most, devices):
@@ -228,7 +250,8 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
     k: length of the lists.
     batch: users a call, rounded up to a multiple of 64 x `devices`.
     devices: how many of the local devices share each batch; by `Blocks` they share the items instead where there are
-      more than fit a block. Parameters that are spread over them (`training.devices.spread_rows`) then stay so.
+      more than fit a block, and no device holds more of a table of so many rows than its share (twice that at the
+      beginning); rows of zeros may be added to it.
 
   Returns:
     items int32 `[n, k]`, best first, -1 where fewer are left; scores float32 `[n, k]`, -inf there. With variants both
@@ -246,18 +269,9 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
     return np.full((n, k), -1, np.int32), np.full((n, k), -np.inf, np.float32)
   items = scores = None
   mesh = Mesh(np.array(jax.local_devices()[:devices]), (_AXIS,))
-  whole, parts = NamedSharding(mesh, _WHOLE), NamedSharding(mesh, _PARTS)
-  by_items = isinstance(score_fn, Blocks) and devices > 1 and len(task.candidates) > _BLOCK
-  if isinstance(score_fn, Blocks):
-    model, most, params = score_fn, _BLOCK, jax.tree.map(
-      lambda x: x if by_items and _is_spread(x) else jax.device_put(x, whole), params)
-  else:
-    least = int(task.candidates.max()) + 1
-    model, most, params = _Whole(jax.device_put(params, whole), score_fn, least), len(task.candidates), None
-  in_blocks = _in_blocks(task.candidates, most, devices if by_items else 1)
-  blocks = _spread(model, params, in_blocks, mesh) if by_items else _blocks(model, params, in_blocks, whole)
+  model, params, blocks, by_items = _in_parts(score_fn, params, task.candidates, mesh)
+  of_users = NamedSharding(mesh, _WHOLE if by_items else _PARTS)
   chunks = -(-batch // (_ROWS * devices)) * devices
-  of_users = whole if by_items else parts
   batches = -(-n // (chunks * _ROWS))
   users = np.full(batches * chunks * _ROWS, task.users[0], np.int32)
   users[:n] = task.users
@@ -269,15 +283,15 @@ def top_k(score_fn, params, task: Task, k=100, batch=256, devices=1):
     low, high = first * _ROWS, min(n, (first + chunks) * _ROWS)
     inputs = jax.device_put((users[low:low + chunks * _ROWS].reshape(chunks, _ROWS), *places), of_users)
     ranked = jax.device_get(_rank(mesh, width, len(task.candidates), by_items, model, params, blocks, *inputs))
-    position, best, faulty = (x.reshape(chunks * _ROWS, *x.shape[2:])[:high - low] for x in ranked)
+    position, values, faulty = (x.reshape(chunks * _ROWS, *x.shape[2:])[:high - low] for x in ranked)
     if faulty.any():
       raise FloatingPointError(f'task {task.name}: scores of user {users[low + np.argmax(faulty)]} hold NaN or +inf '
                                f'({faulty.sum()} of {len(faulty)} users of this batch); finite scores or -inf are due')
     if items is None:
       shape = n, *position.shape[1:-1], k
       items, scores = np.full(shape, -1, np.int32), np.full(shape, -np.inf, np.float32)
-    items[low:high, ..., :width] = np.where(best > -np.inf, task.candidates[position], -1)
-    scores[low:high, ..., :width] = best
+    items[low:high, ..., :width] = np.where(values > -np.inf, task.candidates[position], -1)
+    scores[low:high, ..., :width] = values
   return items, scores
 
 

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = 'devices'
 
@@ -63,19 +62,3 @@ def make_chunk(step, sample, devices):
   mapped = jax.pmap(on_each, axis_name=AXIS, in_axes=(None, None, None, None, None, 0), out_axes=None, devices=devices,
                     static_broadcasted_argnums=4, donate_argnums=0)
   return lambda state, data, key, start, length: mapped(state, data, key, start, length, np.arange(len(devices)))
-
-
-def spread_rows(tree, rows, devices):
-  """Puts the leaves of a tree with `rows` rows on the devices, to each its share of the rows, and the others on all.
-
-  Rows of zeros are added to a multiple of the number of devices; nothing that looks up rows can tell.
-  """
-  mesh = Mesh(np.array(devices), (AXIS,))
-
-  def put(x):
-    x = np.asarray(x)
-    if x.ndim == 0 or len(x) != rows:
-      return jax.device_put(x, NamedSharding(mesh, PartitionSpec()))
-    x = np.pad(x, [(0, -rows % len(devices)), *[(0, 0)] * (x.ndim - 1)])
-    return jax.device_put(x, NamedSharding(mesh, PartitionSpec(AXIS)))
-  return jax.tree.map(put, tree)

@@ -12,7 +12,6 @@ from ganrec_jax.evaluation.tasks import Task
 from ganrec_jax.models import recommenders
 from ganrec_jax.models.recommenders import RecommenderConfig
 from ganrec_jax.stages.recommend import NETWORK
-from ganrec_jax.training.devices import spread_rows
 
 from .worlds import reference_list, reference_metrics
 
@@ -202,9 +201,10 @@ def test_item_tables_spread_by_rows_over_eight_devices_give_the_same_bits(monkey
   model = recommenders.Recommender(net, net['id'], jnp.asarray(rng.normal(size=1043), jnp.float32),
                                    jnp.asarray(histories), jnp.ones((140, 6)), RecommenderConfig(dim=8, hidden=8))
   due = top_k(NETWORK, model, task, 7)
-  spread = spread_rows(model, 1043, devices)
+  mesh = jax.sharding.Mesh(np.array(devices), ('devices',))
+  spread = jax.tree.map(lambda x: ranking._placed(x, mesh), model)
   tables = [spread.vectors, spread.bias, spread.params['id'], *ranking._spread(
-    NETWORK, spread, ranking._in_blocks(task.candidates, 100, 8), jax.sharding.Mesh(np.array(devices), ('devices',)))]
+    NETWORK, spread, ranking._in_blocks(task.candidates, 100, 8), mesh)]
   for table in tables:
     assert {shard.data.nbytes * 8 for shard in table.addressable_shards} == {table.nbytes}
   for params in (spread, model):
