@@ -164,25 +164,28 @@ def main():
 
 
 def draw(found, path):
-  """Seconds and memory along the three lines of sizes, all axes logarithmic."""
+  """Seconds and memory along the three lines of sizes, all axes logarithmic, each line with its exponent."""
   import matplotlib  # takes a second
   from matplotlib.figure import Figure
-  words = {'fit': ('base model, fit', '#1f6f8b'), 'step': ('MLP, two steps', '#c8553d'),
-           'rank': ('ranking, 256 users (or all of the axis)', '#588157')}
+  words = {'fit': ('base model, fit', '#1f6f8b'), 'step': ('MLP with the full softmax, two steps', '#c8553d'),
+           'rank': ('ranking, 256 users (over users: all of them)', '#588157')}
   with matplotlib.rc_context({'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False}):
-    figure = Figure(figsize=(9, 5.4), layout='constrained')
-    for row, (of, unit, label) in zip(figure.subplots(2, 3), (('seconds', 1, 'seconds'), ('bytes', MIB, 'MiB')),
-                                      strict=True):
+    figure = Figure(figsize=(9, 5.6), layout='constrained')
+    panels = figure.subplots(2, 3)
+    for row, of, unit, label in zip(panels, ('seconds', 'bytes'), (1, MIB), ('seconds', 'MiB'), strict=True):
       for axes, axis in zip(row, BASE, strict=True):
         for piece, (word, colour) in words.items():
           if (one := found.get(f'{piece}.{axis}')) is None:
             continue
-          axes.loglog([size[axis] for size in one['records']], [max(size[of], 1e-3) / unit for size in one['records']],
-                      'o-', color=colour, label=f'{word}: {one["exponents"][of]:.2f}')
+          sizes, values = ([size[name] for size in one['records']] for name in (axis, of))
+          axes.loglog(sizes, np.array(values) / unit, 'o-', markersize=4, color=colour, label=word)
+          axes.annotate(f'{one["exponents"][of]:.2f}', (sizes[-1], values[-1] / unit), (5, -3), color=colour,
+                        textcoords='offset points', annotation_clip=False)
         axes.set_xlabel(axis if axis != 'history' else 'length of histories')
         axes.set_ylabel(label)
+        axes.margins(x=.12, y=.12)
         axes.grid(True, which='major', color='#dddddd', linewidth=.6)
-        axes.legend(frameon=False, fontsize=7)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc='outside lower center', ncols=3, frameon=False)
     figure.savefig(path, dpi=150)
 
 
