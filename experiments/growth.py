@@ -1,6 +1,6 @@
 """How time and memory grow with items, users and the length of histories, where they should grow linearly.
 
-    python experiments/growth.py                    all of it; about ten minutes on one free core
+    python experiments/growth.py                    all of it; about ten minutes of one core
     python experiments/growth.py rank.items         one line; the others stay as the JSON has them
     python experiments/growth.py million            100 of a million items for each of 2,000 and of 20,000 users
 
@@ -118,6 +118,7 @@ def line(name):
     jax.block_until_ready(jax.tree.leaves(run()))
     records.append({**sizes, 'seconds': time.process_time() - cpu, 'wall_seconds': time.perf_counter() - wall,
                     'bytes': peak() - before})
+    del run  # else its tables would stand beside those of the next size
     print(f'{name:<13}' + ''.join(f'{value:10,}' for value in sizes.values())
           + f'{records[-1]["seconds"]:10.2f} s {records[-1]["bytes"] / MIB:8.0f} MiB', file=sys.stderr, flush=True)
   return {'records': records, 'exponents': {of: slope([one[axis] for one in records], [one[of] for one in records])
@@ -138,6 +139,7 @@ def million():
     run()
     records.append({'items': 1_000_000, 'users': users, 'seconds': time.process_time() - cpu,
                     'wall_seconds': time.perf_counter() - wall, 'bytes': peak() - before, 'peak_bytes': peak()})
+    del run  # else its tables would stand beside those of the next size
     print(f'a million items, {users:,} users: {records[-1]["seconds"]:.0f} s, peak {peak() / GIB:.2f} GiB',
           file=sys.stderr, flush=True)
   return {'records': records}
