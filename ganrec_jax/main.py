@@ -11,6 +11,7 @@ from ganrec_jax.errors import UserError
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory; runs/<config>-<variant> by default.')
 _VALIDATE = flags.DEFINE_bool('validate', False, 'Only look at config and data; train nothing.')
+_PROFILE = flags.DEFINE_bool('profile', False, 'Write a trace of a few steps of each trained stage to WORKDIR/profile.')
 
 
 def _workdir(value):
@@ -30,7 +31,7 @@ def _main(_):
       if _VALIDATE.value:
         pipeline.validate(command.CONFIG.value, workdir)
       else:
-        pipeline.run(command.CONFIG.value, workdir, command=command.typed())
+        pipeline.run(command.CONFIG.value, workdir, command=command.typed(), profile=_PROFILE.value)
   except UserError as error:
     return terminal.refuse(error)
   except interrupt.Interrupted as stop:

@@ -95,7 +95,7 @@ class _Timer:
     return time.monotonic() - self.started
 
 
-def run(config, path, dataset=None, command=''):
+def run(config, path, dataset=None, command='', profile=False):
   """Runs all stages, prints the table, and writes what design.md calls the artifacts of a run.
 
   A finished run of the same config, data and code is not repeated: its table is printed again. A report that cannot be
@@ -106,6 +106,7 @@ def run(config, path, dataset=None, command=''):
     path: the work directory.
     dataset: a `Dataset` of one's own, where data.source is 'given'.
     command: the flags that were typed for it, for the report.
+    profile: whether a trace of a few steps of each stage that is trained goes to `path/profile`.
 
   Raises:
     UserError: where config or data cannot be used.
@@ -113,7 +114,7 @@ def run(config, path, dataset=None, command=''):
   """
   timed = _Timer()
   check(config)
-  space = workspace.make(config, path)
+  space = workspace.make(config, path, profile)
   use_compilation_cache(config)
   plain = config.to_dict()
   artifacts.write_json(os.path.join(path, 'config.json'), {
@@ -123,6 +124,8 @@ def run(config, path, dataset=None, command=''):
   done, table_path = space.artifact('done.json'), os.path.join(path, 'table.txt')
   if artifacts.read_json(done) == key and os.path.exists(table_path):
     logging.info('nothing has changed since this run was finished; to start afresh, choose another --workdir')
+    if profile:
+      logging.info('no stage is trained again, so there is no new trace')
     print(pathlib.Path(table_path).read_text(encoding='utf-8'), end='')
     _make_page(path, prepared)
     return
@@ -211,7 +214,7 @@ def _report(space, prepared, evaluation, timed, told, people):
     'wall_seconds': elapsed, 'versions': versions(),
     'dataset': {'users': data.users, 'items': data.items, 'interactions': len(data.interactions), **data.info,
                 'split': splits.describe(prepared.split, data)},
-    'stages': timed.seconds, **told, 'rows': records,
+    'stages': timed.seconds, 'costs': logs.read_costs(space.path), **told, 'rows': records,
     'differences': table.difference_records(found),
     'strata': strata.records({row: evaluation.strata[row] for row in results}, config.seed, resamples)})
   words = table.format_table(list(results), tasks, results, simulated=data.info['simulated'], found=found)

@@ -15,6 +15,7 @@ from ganrec_jax.training.logs import Metrics
 
 # Written into every artifact's key: raise it where the meaning of an artifact changes.
 VERSION = 2
+PROFILE = 'profile'  # the folder of traces in a work directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Workspace:
     path: the work directory.
     devices: what the stages run on.
     metrics: where measurements go.
+    profile: whether a trace of each trained stage is wanted.
   """
   config: ConfigDict
   path: str
   devices: tuple
   metrics: Metrics
+  profile: bool = False
 
   def artifact(self, name):
     """The path of an artifact."""
@@ -47,7 +50,8 @@ class Workspace:
     for stale in os.listdir(folder) if os.path.isdir(folder) else ():
       if stale != os.path.basename(path):
         shutil.rmtree(os.path.join(folder, stale))
-    return loop.Surroundings(stage, self.devices, path, self.metrics)
+    profile = os.path.join(self.path, PROFILE, stage) if self.profile else None
+    return loop.Surroundings(stage, self.devices, path, self.metrics, profile)
 
 
 def devices(config):
@@ -62,8 +66,12 @@ def devices(config):
   return tuple(found[:config.devices or len(found)])
 
 
-def make(config, path):
+def make(config, path, profile=False):
   """The workspace of a config in the work directory `path`, which is made where it does not exist.
+
+  Args:
+    config, path: see `Workspace`.
+    profile: whether a trace of each trained stage is wanted.
 
   Raises:
     UserError: where another version has left the work directory.
@@ -71,7 +79,7 @@ def make(config, path):
   """
   found = devices(config)
   _claim(path)
-  return Workspace(config, path, found, Metrics(path))
+  return Workspace(config, path, found, Metrics(path), profile)
 
 
 def _claim(path):

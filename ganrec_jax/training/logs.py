@@ -7,6 +7,8 @@ import os
 
 from absl import logging
 
+_COSTS = 'costs.jsonl'
+
 
 def ours(record):
   """A filter of log records: of Orbax's, which are a dozen lines a checkpoint, only its warnings.
@@ -19,6 +21,11 @@ def ours(record):
 def read(path):
   """The records of a file of JSON lines, a list; torn lines are left out, and no file has none."""
   return [record for _, record in _lines(path) if record is not None]
+
+
+def read_costs(workdir):
+  """Stage -> what it has cost when it was last trained in a work directory; see `profiling.Clock.told`."""
+  return {record.pop('stage'): record for record in read(os.path.join(workdir, _COSTS))}
 
 
 def _lines(path):
@@ -52,7 +59,7 @@ class Metrics:
 
   Lines are `{"stage": ..., "step": ..., name: value, ...}`. A stage that goes on from step s first drops its own
   lines after s, so that an interrupted run leaves the same lines as an uninterrupted one; `restarts.jsonl` holds
-  where it went on: `{"stage": ..., "step": ...}`.
+  where it went on: `{"stage": ..., "step": ...}`; `costs.jsonl` what each training has cost.
 
   Args:
     workdir: the work directory, or None to write nothing.
@@ -62,6 +69,7 @@ class Metrics:
   def __init__(self, workdir, tell=None):
     self._path = workdir and os.path.join(workdir, 'metrics.jsonl')
     self._restarts = workdir and os.path.join(workdir, 'restarts.jsonl')
+    self._costs = workdir and os.path.join(workdir, _COSTS)
     self._board = workdir and os.path.join(workdir, 'tensorboard')
     self._writers, self._tell = {}, tell
 
@@ -95,6 +103,12 @@ class Metrics:
       self._writers[stage].add_scalar(name, value, int(step))
     if self._tell:
       self._tell(stage, int(step), values)
+
+  def write_costs(self, stage, costs):
+    """Writes a line of `costs.jsonl`: what the training of `stage` has cost, a dict for JSON."""
+    if self._costs:
+      with open(self._costs, 'a', encoding='utf-8') as file:
+        file.write(json.dumps({'stage': stage} | costs) + '\n')
 
   def close(self):
     """Writes out the event files."""

@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from ganrec_jax.training import interrupt
+from ganrec_jax.training import interrupt, profiling
 from ganrec_jax.training.checkpoints import Checkpoints
 from ganrec_jax.training.devices import make_chunk
 from ganrec_jax.training.logs import Metrics
@@ -47,11 +47,13 @@ class Surroundings:
     devices: the devices that share each batch.
     checkpoints: the folder of its checkpoints, or None to keep none.
     metrics: where measurements go.
+    profile: the folder for a trace of a few steps, or None for no trace.
   """
   name: str
   devices: tuple
   checkpoints: str | None = None
   metrics: Metrics = dataclasses.field(default_factory=lambda: Metrics(None))
+  profile: str | None = None
 
 
 @flax.struct.dataclass
@@ -103,7 +105,7 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
     Diverged: where a metric of a step is not finite, or by `check`.
     Interrupted: after a checkpoint, where a stop was asked for.
   """
-  chunk = make_chunk(step, sample, around.devices)
+  clock, chunk = profiling.Clock(), make_chunk(step, sample, around.devices)
   first = Progress(state=_copy(state), kept=_copy(keep(state)), step=jnp.int32(0), best=jnp.float32(-jnp.inf),
                    best_step=jnp.int32(0), stale=jnp.int32(0))
   checkpoints = around.checkpoints and Checkpoints(around.checkpoints)
@@ -112,24 +114,32 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
   if restored:
     logging.info('%s: going on from step %d of %d', around.name, restored[0], schedule.steps)
   around.metrics.rewind(around.name, int(progress.step))
-  data, saved = jax.tree.map(jnp.asarray, data), time.monotonic()
+  with clock('input'):
+    data = jax.block_until_ready(jax.tree.map(jnp.asarray, data))
+  begun, saved = int(progress.step), time.monotonic()
   bar = tqdm(total=schedule.steps, initial=int(progress.step), desc=around.name, unit='step', mininterval=1.)
 
   def save():
     if checkpoints:
-      checkpoints.save(int(progress.step), progress)
+      with clock('save'):
+        checkpoints.save(int(progress.step), progress)
 
   while int(progress.step) < schedule.steps and not 0 < schedule.patience <= int(progress.stale):
     start = int(progress.step)
     length = min(schedule.chunk, schedule.steps - start)
-    state, metrics = chunk(progress.state, data, key, start, length)
-    metrics = jax.device_get(metrics)
+    with clock('compute' if start > begun else 'start'):
+      state, metrics = chunk(progress.state, data, key, start, length)
+      metrics = jax.device_get(metrics)
     _check_finite(around.name, start, metrics)
     if check is not None:
       check(start, metrics, state)
     shown = {name: values.mean() for name, values in metrics.items()}
     progress = progress.replace(state=state, step=jnp.int32(start + length))
-    progress, judged = _judge(progress, keep, evaluate)
+    with clock('evaluate'):
+      progress, judged = _judge(progress, keep, evaluate)
+    if start == begun and around.profile:
+      steps = profiling.trace(chunk, progress.state, data, key, around.profile)
+      logging.info('%s: a trace of %d steps is in %s', around.name, steps, around.profile)
     around.metrics.write(around.name, start + length, shown | judged)
     bar.update(length)
     bar.set_postfix({k: f'{v:.4g}' for k, v in (judged or {'loss': shown.get('loss', np.nan)}).items()}, refresh=False)
@@ -141,8 +151,20 @@ def run(step: Callable, sample: Callable, state, data, key, schedule: Schedule, 
   save()
   if checkpoints:
     checkpoints.close()
+  if int(progress.step) > begun:
+    called = progress.state, data, key, begun, min(schedule.chunk, schedule.steps - begun)
+    _tell_costs(clock, chunk, called, jax.eval_shape(sample, key, data), int(progress.step) - begun, around)
   return progress.kept, {'steps': int(progress.step), 'best': float(progress.best),
                          'best_step': int(progress.best_step)}
+
+
+def _tell_costs(clock, chunk, called, batch, steps, around):
+  """Logs and writes what `steps` steps on such a `batch` cost; the first `chunk` was called with `called`."""
+  rows, length = batch['weight'].shape[0], called[-1]
+  flops = profiling.matmul_flops(chunk, *called, static=len(called) - 1) / (length * rows)
+  costs = clock.told(rows * steps, rows * length, flops, len(around.devices))
+  logging.info('%s: %s', around.name, profiling.words(costs))
+  around.metrics.write_costs(around.name, costs)
 
 
 def _judge(progress, keep, evaluate):
