@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 
-TIMES = ('wall_seconds', 'stages')
+TIMES = ('wall_seconds', 'stages', 'costs')
 
 
 def run(arguments, workdir, seconds=None):

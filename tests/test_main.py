@@ -43,7 +43,7 @@ def ask(*arguments):
 
 def results(workdir):
   found = json.loads((workdir / 'results.json').read_text())
-  return {name: value for name, value in found.items() if name not in ('wall_seconds', 'stages')}
+  return {name: value for name, value in found.items() if name not in ('wall_seconds', 'stages', 'costs')}
 
 
 @pytest.mark.parametrize(('arguments', 'words'), [
@@ -123,6 +123,8 @@ def test_a_run_leaves_its_artifacts_and_says_that_data_are_simulated(finished):
   assert 'is recommended' in done.stdout
   stages = {json.loads(line)['stage'] for line in (workdir / 'metrics.jsonl').read_text().splitlines()}
   assert stages == {'mlm', 'adapt', 'gan'}
+  costs = json.loads((workdir / 'results.json').read_text())['costs']
+  assert set(costs) == stages and all(one['examples'] > 0 for one in costs.values())
   assert stages | {'outcome'} == {p.name for p in (workdir / 'tensorboard').iterdir()}
   assert all(list((workdir / 'checkpoints' / stage).glob('*/*')) for stage in stages)
 
@@ -265,6 +267,16 @@ def test_a_question_that_cannot_be_answered_is_one_line(finished, question, word
 def test_a_question_to_no_run_is_refused(tmp_path):
   done = ask(f'--workdir={tmp_path}', '--user=u0001')
   assert done.returncode == 2 and 'no finished run' in done.stderr
+
+
+@pytest.mark.slow
+def test_a_profile_is_of_every_trained_stage_and_changes_no_result(finished, tmp_path):
+  done = command(TESTING, f'--workdir={tmp_path}', '--profile')
+  assert done.returncode == 0, done.stderr
+  assert {path.name for path in (tmp_path / 'profile').iterdir()} == {'mlm', 'adapt', 'gan'}
+  assert len(list(tmp_path.glob('profile/*/plugins/profile/*/*.trace.json.gz'))) == 3
+  assert done.stderr.count('a trace of ') == 3 and results(tmp_path) == results(finished[0])
+  assert 'no new trace' in command(TESTING, f'--workdir={tmp_path}', '--profile').stderr
 
 
 @pytest.mark.slow

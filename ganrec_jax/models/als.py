@@ -1,6 +1,7 @@
 """Implicit alternating least squares with weighted interactions and a text prior on the item factors."""
 
 import dataclasses
+import functools
 
 import flax.struct
 import jax
@@ -11,7 +12,8 @@ from ganrec_jax.data.ragged import buckets, group, merge, pad, select
 from ganrec_jax.errors import ConfigError, DataError
 from ganrec_jax.models import regression
 
-_ENTRIES_A_BATCH = 2**15
+# Few enough that a batch's vectors stay in the cache of a CPU core, and that a last batch is not mostly padding.
+_ENTRIES_A_BATCH = 2**13
 _PLAIN_SWEEPS = 3
 _PRIOR_SHRINKAGE = .3
 
@@ -207,7 +209,7 @@ def _step(prior, others, gram, batches, reg, base, kappa):
   return out
 
 
-@jax.jit
+@functools.partial(jax.jit, donate_argnames='out')
 def _solve_rows(out, others, gram, prior, rows, neighbours, weights, reg, base, kappa):
   ridge = reg * weights.sum(1) + base + kappa
   pull = kappa * prior.at[rows].get(mode='clip')
@@ -219,9 +221,10 @@ def _solve(others, gram, neighbours, weights, ridge, pull):
   with jax.default_matmul_precision('highest'):
     found = others[neighbours]
     weighted = found * weights[..., None]
-    system = gram + jnp.einsum('bld,ble->bde', weighted, found) + ridge[:, None, None] * jnp.eye(len(gram))
-    factor = jax.scipy.linalg.cho_factor(system, lower=True)
-    return jax.scipy.linalg.cho_solve(factor, (weighted.sum(1) + pull)[..., None])[..., 0]
+    # As a product of transposed matrices it is twice as fast on a CPU as the same einsum.
+    system = gram + weighted.swapaxes(1, 2) @ found + ridge[:, None, None] * jnp.eye(len(gram))
+    factor = jax.lax.linalg.cholesky(system, symmetrize_input=False)
+    return jax.scipy.linalg.cho_solve((factor, True), (weighted.sum(1) + pull)[..., None])[..., 0]
 
 
 @jax.jit

@@ -1,0 +1,126 @@
+"""Full ranking of many users, and the best items of one: ours against NumPy, RecBole's steps, implicit and faiss."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.races.turns import OURS, RUNS, Skipped, missing, races
+from ganrec_jax.data.ragged import group
+from ganrec_jax.evaluation import ranking
+from ganrec_jax.evaluation.tasks import Task
+
+ITEMS, USERS, ALL_USERS, DIM, SEEN, K = 100_000, 512, 100_000, 64, 20, 100
+MANY, FEW = 1_000_000, 20
+_BATCH = 64
+_WORK, _ONE = f'full ranking of {ITEMS:,} items, the best {K}', f'the best {FEW} of {MANY:,} items for one user'
+
+
+def _score(params, users):
+  return params['users'][users] @ params['items'].T
+
+
+def everyone(data=None, runs=RUNS):
+  """The races of full ranking; all rank the same users and must find the same items."""
+  del data
+  rng = np.random.default_rng(0)
+  users, items = (rng.standard_normal((many, DIM)).astype(np.float32) for many in (USERS, ITEMS))
+  seen = np.stack([rng.choice(ITEMS, SEEN + 1, replace=False) for _ in range(USERS)])
+  seen, target = seen[:, :SEEN], seen[:, SEEN]
+  owner = np.repeat(np.arange(USERS), SEEN)
+  task = Task('race', np.arange(USERS), np.arange(ITEMS), group(owner, seen.ravel(), USERS),
+              group(np.arange(USERS), target, USERS))
+  params, found = {'users': jnp.asarray(users), 'items': jnp.asarray(items)}, {}
+
+  def ours():
+    found[OURS] = ranking.top_k(_score, params, task, K)[0]
+
+  def by_numpy():
+    lists = []
+    for start in range(0, USERS, _BATCH):
+      scores = users[start:start + _BATCH] @ items.T
+      scores[np.arange(len(scores))[:, None], seen[start:start + _BATCH]] = -np.inf
+      best = np.argpartition(scores, ITEMS - K, 1)[:, -K:]
+      order = np.argsort(-np.take_along_axis(scores, best, 1), 1)
+      lists.append(np.take_along_axis(best, order, 1))
+    found['NumPy, argpartition'] = np.concatenate(lists)
+
+  functions, skipped = {OURS: ours, 'NumPy, argpartition': by_numpy}, []
+  due = {'NumPy, argpartition': 2, "RecBole's steps in torch": 3, 'implicit, topk': 1}
+  for name, make in (("RecBole's steps in torch", _recbole), ('implicit, topk', _implicit)):
+    reason = missing('torch' if make is _recbole else 'implicit')
+    if reason:
+      skipped.append(Skipped(_WORK, name, reason))
+    else:
+      functions[name] = make(users, items, seen, target, functools.partial(found.__setitem__, name))
+  result = races(_WORK, 'users', USERS, functions, due, '', runs)
+  same = min(np.mean(found[name] == found[OURS]) for name in functions)
+  note = (f'{USERS} users of {ALL_USERS:,}, {DIM} wide, {SEEN} seen items each ruled out; at least {same:.2%} of all '
+          'places hold the same item')
+  return [type(one)(**vars(one) | {'note': note}) for one in result] + skipped
+
+
+def _recbole(users, items, seen, target, keep):
+  """What RecBole 1.2 does for a batch: scores of all, -inf where seen, topk, and hits by a matrix of all positives.
+
+  `Trainer._full_sort_batch_eval` and `Collector.eval_batch_collect`. Its batches would be 4096 // items users, that is
+  one, or 4096 of a sequential model; as many as ours are kinder to it than either.
+  """
+  import torch
+  users, items, seen, target = (torch.tensor(array) for array in (users, items, seen, target))
+
+  @torch.no_grad()
+  def rank():
+    lists, hits = [], []
+    for start in range(0, len(users), _BATCH):
+      rows = torch.arange(min(_BATCH, len(users) - start))
+      scores = torch.matmul(users[start:start + _BATCH], items.transpose(0, 1))
+      scores[rows.repeat_interleave(seen.shape[1]), seen[start:start + _BATCH].ravel()] = -np.inf
+      best = torch.topk(scores, K, dim=-1)[1]
+      positive = torch.zeros_like(scores, dtype=torch.int)
+      positive[rows, target[start:start + _BATCH]] = 1
+      hits.append(torch.cat([torch.gather(positive, 1, best), positive.sum(1, keepdim=True)], 1))
+      lists.append(best)
+    keep(torch.cat(lists).numpy())
+  return rank
+
+
+def _implicit(users, items, seen, target, keep):
+  del target
+  import scipy.sparse
+  from implicit.cpu.topk import topk
+  known = scipy.sparse.csr_matrix((np.ones(seen.size, np.float32), seen.ravel(), np.arange(len(seen) + 1) * SEEN),
+                                  (len(users), len(items)))
+  known.sort_indices()
+  return lambda: keep(topk(items, users, K, filter_query_items=known)[0])
+
+
+@functools.partial(jax.jit, static_argnames='k')
+def best_of(items, user, k):
+  """The best `k` of `items [items, dim]` for one `user [dim]`: scores and places."""
+  return jax.lax.top_k(items @ user, k)
+
+
+def one_user(data=None, runs=RUNS, calls=10):
+  """The race of the best items of one user, of `calls` users one after the other."""
+  del data
+  reason = missing('faiss')
+  if reason:
+    return [Skipped(_ONE, 'faiss, IndexFlatIP', reason)]
+  import faiss
+  rng = np.random.default_rng(0)
+  users, items = (rng.standard_normal((many, DIM)).astype(np.float32) for many in (calls, MANY))
+  index, table, found = faiss.IndexFlatIP(DIM), jnp.asarray(items), {}
+  index.add(items)
+
+  def ours():
+    found[OURS] = np.stack([np.asarray(best_of(table, user, FEW)[1]) for user in users])
+
+  def theirs():
+    found['faiss'] = np.concatenate([index.search(user[None], FEW)[1] for user in users])
+
+  result = races(_ONE, 'users', calls, {OURS: ours, 'faiss, IndexFlatIP': theirs}, {'faiss, IndexFlatIP': 1}, '', runs)
+  same = np.mean(found[OURS] == found['faiss'])
+  note = f'{DIM} wide, one user at a time; {same:.2%} of all places hold the same item'
+  return [type(one)(**vars(one) | {'note': note}) for one in result]
