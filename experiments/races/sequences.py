@@ -26,11 +26,11 @@ def histories(seed=0):
   return np.stack([rng.choice(ITEMS, LENGTH + 1, replace=False) for _ in range(USERS)])
 
 
-def ours(items, batch, places):
-  """A call that trains until as many targets have been seen as there are; and how many these are."""
+def parts(items, batch, places, dtype='float32'):
+  """Step, sampler, first state and data of the training of our Transformer on histories int `[users, length]`."""
   users, length = items.shape
   config = RecommenderConfig('transformer', DIM, LAYERS, HEADS, HIDDEN, max_history=length, ordered=True, places=places,
-                             batch=batch)
+                             batch=batch, dtype=dtype)
   log = group(np.repeat(np.arange(users), length), items.ravel(), users)
   data = jax.tree.map(jnp.asarray, recommend.prepare(log, None, np.ones(ITEMS, bool), config))
   optimizer = recommend.make_optimizer(config)
@@ -42,7 +42,13 @@ def ours(items, batch, places):
     params, opt_state, metrics = update(*state, batch, axis=axis)
     return (params, opt_state), metrics
 
-  chunk = make_chunk(step, recommend.make_sample(config, 1), jax.devices()[:1])
+  return step, recommend.make_sample(config, 1), state, data
+
+
+def ours(items, batch, places):
+  """A call that trains until as many targets have been seen as there are."""
+  step, sample, state, data = parts(items, batch, places)
+  chunk = make_chunk(step, sample, jax.devices()[:1])
   steps = USERS * LENGTH // (batch * places)
   return lambda: jax.block_until_ready(chunk(jax.tree.map(jnp.copy, state), data, jax.random.key(1), 0, steps)[1])
 
