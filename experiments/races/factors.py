@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from experiments.races.turns import OURS, RUNS, Skipped, missing, races
+from experiments.races.turns import OURS, Skipped, missing, races
 from ganrec_jax.data.ragged import group
 from ganrec_jax.models import als
 
@@ -37,9 +37,8 @@ def recall(users, items, known, held):
   return float((found[count > 0] / np.minimum(count[count > 0], K)).mean())
 
 
-def solvers(data=None, runs=RUNS):
+def solvers(options):
   """The races of alternating least squares."""
-  del data
   reason = missing('implicit') or missing('scipy')
   if reason:
     return [Skipped(_WORK, 'implicit', reason)]
@@ -66,7 +65,7 @@ def solvers(data=None, runs=RUNS):
     return fit
 
   functions = {OURS: ours, **{_name(cg): theirs(cg) for cg in (True, False)}}
-  found = races(_WORK, 'sweeps', SWEEPS, functions, {_name(True): .8, _name(False): .8}, '', runs)
+  found = races(_WORK, 'sweeps', SWEEPS, functions, {_name(True): .8, _name(False): .8}, '', options.runs)
   words = ', '.join(f'{name} {recall(*made[name], known, held):.4f}' for name in functions)
   note = f'{USERS} users, {ITEMS} items, {len(known[0])} pairs, {DIM} factors, {SWEEPS} sweeps; recall@{K}: {words}'
   return [type(one)(**vars(one) | {'note': note}) for one in found]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.races.turns import OURS, RUNS, Skipped, missing, races
+from experiments.races.turns import OURS, Skipped, missing, races
 from ganrec_jax.adversarial import step
 from ganrec_jax.adversarial.step import AdversarialConfig
 from ganrec_jax.profiles import game, likelihood
@@ -78,9 +78,8 @@ def apart(at, theirs, batches):
   return largest
 
 
-def adversary(data=None, runs=RUNS):
+def adversary(options):
   """The races of the adversarial step; losses of the first steps are held against each other before."""
-  del data
   names = {'torch, eager': 1.5, 'torch.compile (Inductor)': 1.1}
   reason = missing('torch')
   if reason:
@@ -102,12 +101,11 @@ def adversary(data=None, runs=RUNS):
     functions[name] = lambda theirs=theirs: [theirs(as_torch[k % len(as_torch)]) for k in range(STEPS)]
   return races(_STEP, 'steps', STEPS, functions, names,
                f'batch {at.config.batch}, {at.config.d_steps} steps of D, {at.config.penalty}, {ITEMS} items; losses '
-               f'of {len(batches)} steps at most {furthest:.1e} apart', runs) + skipped
+               f'of {len(batches)} steps at most {furthest:.1e} apart', options.runs) + skipped
 
 
-def profiles(data=None, runs=RUNS):
+def profiles(options):
   """The races of the game of whole profiles, both sides drawing their own batches."""
-  del data
   reason = missing('torch')
   if reason:
     return [Skipped(_CRITIC, 'torch, eager', reason)]
@@ -128,12 +126,11 @@ def profiles(data=None, runs=RUNS):
 
   return races(_CRITIC, 'steps', STEPS, {OURS: ours, 'torch, eager': lambda: [theirs(draw()) for _ in range(STEPS)]},
                {'torch, eager': 1.5}, f'batch {config.batch}, {WARM} items, {config.penalty}; metrics of '
-               f'{len(batches)} steps at most {furthest:.1e} apart, relative', runs)
+               f'{len(batches)} steps at most {furthest:.1e} apart, relative', options.runs)
 
 
-def matmul_share(data=None, runs=RUNS):
+def matmul_share(options):
   """Our adversarial step against one large matrix product after the other with as many operations."""
-  del data
   at = table()
   operations = STEPS * profiling.matmul_flops(at.step(), at.state, at.batches(1)[0])
   size = profiling.PEAK_SIZE
@@ -145,5 +142,6 @@ def matmul_share(data=None, runs=RUNS):
       jax.block_until_ready(product(square, square))
 
   name = f'products of {size} x {size}'
+  note = f'{operations / STEPS / 1e9:.2f} GFLOP a step; the ratio is the share of the peak'
   return races(f'matrix products of an {_STEP}', name, 'GFLOP', operations / 1e9, {OURS: at.chunk(), name: products},
-               {name: .6}, f'{operations / STEPS / 1e9:.2f} GFLOP a step; the ratio is the share of the peak', runs)
+               {name: .6}, note, options.runs)

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.races.turns import OURS, RUNS, Skipped, missing, races
+from experiments.races.turns import OURS, Skipped, missing, races
 from ganrec_jax.data.ragged import group
 from ganrec_jax.evaluation import ranking
 from ganrec_jax.evaluation.tasks import Task
 
-ITEMS, USERS, ALL_USERS, DIM, SEEN, K = 100_000, 512, 100_000, 64, 20, 100
+ITEMS, USERS, ALL_USERS, DIM, SEEN, K = 100_000, 1024, 100_000, 64, 20, 100
 MANY, FEW = 1_000_000, 20
 _BATCH = 64
 _WORK, _ONE = f'full ranking of {ITEMS:,} items, the best {K}', f'the best {FEW} of {MANY:,} items for one user'
@@ -21,16 +21,15 @@ def _score(params, users):
   return params['users'][users] @ params['items'].T
 
 
-def everyone(data=None, runs=RUNS):
+def everyone(options):
   """The races of full ranking; all rank the same users and must find the same items."""
-  del data
-  rng = np.random.default_rng(0)
-  users, items = (rng.standard_normal((many, DIM)).astype(np.float32) for many in (USERS, ITEMS))
-  seen = np.stack([rng.choice(ITEMS, SEEN + 1, replace=False) for _ in range(USERS)])
+  rng, many = np.random.default_rng(0), max(1, round(USERS * options.share))
+  users, items = (rng.standard_normal((size, DIM)).astype(np.float32) for size in (many, ITEMS))
+  seen = np.stack([rng.choice(ITEMS, SEEN + 1, replace=False) for _ in range(many)])
   seen, target = seen[:, :SEEN], seen[:, SEEN]
-  owner = np.repeat(np.arange(USERS), SEEN)
-  task = Task('race', np.arange(USERS), np.arange(ITEMS), group(owner, seen.ravel(), USERS),
-              group(np.arange(USERS), target, USERS))
+  owner = np.repeat(np.arange(many), SEEN)
+  task = Task('race', np.arange(many), np.arange(ITEMS), targets=group(np.arange(many), target, many),
+              seen=group(owner, seen.ravel(), many))
   params, found = {'users': jnp.asarray(users), 'items': jnp.asarray(items)}, {}
 
   def ours():
@@ -38,7 +37,7 @@ def everyone(data=None, runs=RUNS):
 
   def by_numpy():
     lists = []
-    for start in range(0, USERS, _BATCH):
+    for start in range(0, many, _BATCH):
       scores = users[start:start + _BATCH] @ items.T
       scores[np.arange(len(scores))[:, None], seen[start:start + _BATCH]] = -np.inf
       best = np.argpartition(scores, ITEMS - K, 1)[:, -K:]
@@ -54,9 +53,9 @@ def everyone(data=None, runs=RUNS):
       skipped.append(Skipped(_WORK, name, reason))
     else:
       functions[name] = make(users, items, seen, target, functools.partial(found.__setitem__, name))
-  result = races(_WORK, 'users', USERS, functions, due, '', runs)
+  result = races(_WORK, 'users', many, functions, due, '', options.runs)
   same = min(np.mean(found[name] == found[OURS]) for name in functions)
-  note = (f'{USERS} users of {ALL_USERS:,}, {DIM} wide, {SEEN} seen items each ruled out; at least {same:.2%} of all '
+  note = (f'{many} users of {ALL_USERS:,}, {DIM} wide, {SEEN} seen items each ruled out; at least {same:.2%} of all '
           'places hold the same item')
   return [type(one)(**vars(one) | {'note': note}) for one in result] + skipped
 
@@ -102,9 +101,8 @@ def best_of(items, user, k):
   return jax.lax.top_k(items @ user, k)
 
 
-def one_user(data=None, runs=RUNS, calls=10):
+def one_user(options, calls=10):
   """The race of the best items of one user, of `calls` users one after the other."""
-  del data
   reason = missing('faiss')
   if reason:
     return [Skipped(_ONE, 'faiss, IndexFlatIP', reason)]
@@ -120,7 +118,8 @@ def one_user(data=None, runs=RUNS, calls=10):
   def theirs():
     found['faiss'] = np.concatenate([index.search(user[None], FEW)[1] for user in users])
 
-  result = races(_ONE, 'users', calls, {OURS: ours, 'faiss, IndexFlatIP': theirs}, {'faiss, IndexFlatIP': 1}, '', runs)
+  name = 'faiss, IndexFlatIP'
+  result = races(_ONE, 'users', calls, {OURS: ours, name: theirs}, {name: 1}, '', options.runs)
   same = np.mean(found[OURS] == found['faiss'])
   note = f'{DIM} wide, one user at a time; {same:.2%} of all places hold the same item'
   return [type(one)(**vars(one) | {'note': note}) for one in result]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.races.turns import OURS, RUNS, Skipped, missing, races
+from experiments.races.turns import OURS, Skipped, missing, races
 from ganrec_jax.data.ragged import group
 from ganrec_jax.models import recommenders
 from ganrec_jax.models.recommenders import RecommenderConfig
@@ -79,9 +79,8 @@ def recbole(items):
   return epoch
 
 
-def transformer(data=None, runs=RUNS):
+def transformer(options):
   """The races of the Transformer."""
-  del data
   reason = missing('torch') or missing('recbole.model.sequential_recommender.sasrec')
   if reason:
     return [Skipped(_WORK, _REFERENCE, f'{reason}; {_INSTALL}')]
@@ -89,6 +88,7 @@ def transformer(data=None, runs=RUNS):
   theirs = recbole(items)
   sizes = f'{USERS} histories of {LENGTH} items out of {ITEMS}, {LAYERS} layers, {DIM} wide'
   for work, due, batch, places in ((_WORK, 1.5, 128, 16), (f'{_WORK}, one target a pass', None, 512, 1)):
+    note = f'{sizes}; targets to a pass over a history: {places} of ours, one of RecBole'
     found += races(work, 'targets', USERS * LENGTH, {OURS: ours(items, batch, places), _REFERENCE: theirs},
-                   {_REFERENCE: due}, f'{sizes}; {places} of ours to a pass over a history, one of RecBole\'s', runs)
+                   {_REFERENCE: due}, note, options.runs)
   return found

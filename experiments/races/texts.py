@@ -6,11 +6,11 @@ import pathlib
 import jax
 import numpy as np
 
-from experiments.races.turns import OURS, RUNS, Skipped, missing, races
+from experiments.races.turns import OURS, Skipped, missing, races
 from ganrec_jax.data import sample
 from ganrec_jax.encoding import tokenizer, vectors, weights
 
-BATCH = 32
+BATCH, MOST = 32, 4600
 _WORK = 'MiniLM over item texts'
 
 
@@ -29,7 +29,7 @@ def texts_of(data, most):
   return [found[place] for place in np.linspace(0, len(found) - 1, min(most, len(found))).astype(int)], name
 
 
-def encoder(data='data', most=1024, runs=RUNS):
+def encoder(options):
   """The races of the encoder."""
   reason = missing('torch') or missing('transformers')
   if reason:
@@ -39,7 +39,7 @@ def encoder(data='data', most=1024, runs=RUNS):
   folder = weights.find('minilm')
   ours, words = weights.load(folder), tokenizer.load(folder)
   model = transformers.BertModel.from_pretrained(folder, add_pooling_layer=False, attn_implementation='sdpa').eval()
-  texts, name = texts_of(data, most)
+  texts, name = texts_of(options.data, max(1, round(MOST * options.share)))
   ids = tokenizer.encode(words, texts, 128)
 
   @torch.inference_mode()
@@ -60,4 +60,4 @@ def encoder(data='data', most=1024, runs=RUNS):
   return races(_WORK, 'texts', len(ids), {OURS: encode, by_us: lambda: theirs(by_length),
                                           in_order: lambda: theirs(np.arange(len(ids)))}, {by_us: 1.5},
                f'{len(ids)} texts of {name}, {np.mean([len(row) for row in ids]):.0f} tokens on average; vectors at '
-               f'most {difference:.1e} apart', runs)
+               f'most {difference:.1e} apart', options.runs)

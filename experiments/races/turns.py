@@ -10,6 +10,20 @@ OURS = 'ganrec_jax'
 
 
 @dataclasses.dataclass(frozen=True)
+class Options:
+  """How races are run.
+
+  Attributes:
+    data: the folder of real data sets.
+    runs: rounds of each race.
+    share: of the texts that are encoded and of the users that are ranked.
+  """
+  data: str = 'data'
+  runs: int = RUNS
+  share: float = 1.
+
+
+@dataclasses.dataclass(frozen=True)
 class Race:
   """One row of the table.
 
