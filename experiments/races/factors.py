@@ -44,6 +44,7 @@ def solvers(options):
     return [Skipped(_WORK, 'implicit', reason)]
   import implicit
   import scipy.sparse
+  import threadpoolctl
   known, held = log()
   histories, warm = group(*known, USERS), np.unique(known[1])
   config = als.AlsConfig(DIM, SWEEPS, _UNOBSERVED, _REG, kappa=0.)
@@ -60,7 +61,8 @@ def solvers(options):
     def fit():
       model = implicit.als.AlternatingLeastSquares(DIM, _IMPLICIT_REG, alpha=1 / _UNOBSERVED, iterations=SWEEPS,
                                                    use_cg=cg, use_gpu=False, random_state=0)
-      model.fit(matrix, show_progress=False)
+      with threadpoolctl.threadpool_limits(1, 'blas'):  # it brings its own threads and warns of two kinds
+        model.fit(matrix, show_progress=False)
       made[name] = model.user_factors, model.item_factors
     return fit
 

@@ -13,7 +13,7 @@ from ganrec_jax.evaluation.tasks import Task
 
 ITEMS, USERS, ALL_USERS, DIM, SEEN, K = 100_000, 1024, 100_000, 64, 20, 100
 MANY, FEW = 1_000_000, 20
-_BATCH = 64
+_BATCH, _LEAST = 64, 256  # users of a batch of the others, and of one of ours
 _WORK, _ONE = f'full ranking of {ITEMS:,} items, the best {K}', f'the best {FEW} of {MANY:,} items for one user'
 
 
@@ -23,7 +23,7 @@ def _score(params, users):
 
 def everyone(options):
   """The races of full ranking; all rank the same users and must find the same items."""
-  rng, many = np.random.default_rng(0), max(1, round(USERS * options.share))
+  rng, many = np.random.default_rng(0), max(_LEAST, round(USERS * options.share))
   users, items = (rng.standard_normal((size, DIM)).astype(np.float32) for size in (many, ITEMS))
   seen = np.stack([rng.choice(ITEMS, SEEN + 1, replace=False) for _ in range(many)])
   seen, target = seen[:, :SEEN], seen[:, SEEN]
