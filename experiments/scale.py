@@ -224,7 +224,7 @@ def page(programs):
 
 def main():
   """Compiles, counts, and writes the page."""
-  programs = [adversarial_step(256), adversarial_step(8192), transformer_step(128), transformer_step(4096)]
+  programs = [transformer_step(128), transformer_step(4096), adversarial_step(256)]
   _PATH.write_text(page(programs), encoding='utf-8')
   print(_PATH.read_text(encoding='utf-8'))
 

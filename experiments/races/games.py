@@ -143,5 +143,5 @@ def matmul_share(options):
 
   name = f'products of {size} x {size}'
   note = f'{operations / STEPS / 1e9:.2f} GFLOP a step; the ratio is the share of the peak'
-  return races(f'matrix products of an {_STEP}', name, 'GFLOP', operations / 1e9, {OURS: at.chunk(), name: products},
+  return races(f'matrix products of an {_STEP}', 'GFLOP', operations / 1e9, {OURS: at.chunk(), name: products},
                {name: .6}, note, options.runs)
