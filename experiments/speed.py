@@ -59,21 +59,20 @@ def main():
   options = parser.parse_args()
   for unknown in set(options.parts) - {*PARTS, 'users'}:
     parser.error(f'part {unknown!r}; allowed are {", ".join([*PARTS, "users"])}')
-  told = json.loads(_PATH.read_text('utf-8')) if _PATH.exists() else {}
+  asked = turns.Options(options.data, options.runs, options.share)
   for name in options.parts or (*PARTS, 'users'):
     start = time.perf_counter()
     if name == 'users':
-      rates = users.rates(options.runs)
-      told[name] = surroundings() | {'wall_seconds': time.perf_counter() - start, 'runs': options.runs} | rates
-      artifacts.write_json(str(_PATH), told)
-      continue
-    found = PARTS[name](turns.Options(options.data, options.runs, options.share))
-    told[name] = surroundings() | {'wall_seconds': time.perf_counter() - start, 'runs': options.runs,
-                                   'races': [one.record() for one in found]}
+      record = users.rates(options.runs)
+    else:
+      found = PARTS[name](asked)
+      print(turns.table(found), flush=True)
+      for note in dict.fromkeys(one.note for one in found if isinstance(one, turns.Race)):
+        print(f'\n{name}: {note}\n', flush=True)
+      record = {'races': [one.record() for one in found]}
+    told = json.loads(_PATH.read_text('utf-8')) if _PATH.exists() else {}
+    told[name] = surroundings() | {'wall_seconds': time.perf_counter() - start, 'runs': options.runs} | record
     artifacts.write_json(str(_PATH), told)
-    print(turns.table(found), flush=True)
-    for note in dict.fromkeys(one.note for one in found if isinstance(one, turns.Race)):
-      print(f'\n{name}: {note}\n', flush=True)
 
 
 if __name__ == '__main__':
