@@ -33,6 +33,7 @@ _PATH = pathlib.Path(__file__).with_suffix('.md')
 _SIZES = {'f32': 4, 'bf16': 2, 'f64': 8, 's32': 4, 'u32': 4, 'pred': 1, 's64': 8}
 _KINDS = 'all-reduce|all-gather|reduce-scatter|collective-permute|all-to-all'
 _REDUCED = re.compile(rf'= (\(?[^=]*?)\s*(?:{_KINDS})(?:-start)?\(')
+_COMMENT = re.compile(r'/\*.*?\*/')  # long tuples number their parts
 _SHAPE = re.compile(r'(\w+)\[([\d,]*)\]')
 _OPENS = re.compile(r'^(ENTRY )?%?([\w.\-]+) .*\{$')
 _LOOP = re.compile(r'\bwhile\(.*body=%?([\w.\-]+)')
@@ -100,7 +101,7 @@ def collectives(text):
       current = opens[2]
       bodies[current], entry = [], current if opens[1] else entry
     elif current:
-      bodies[current].append(line)
+      bodies[current].append(_COMMENT.sub('', line))
 
   def count(name):
     number = size = 0
