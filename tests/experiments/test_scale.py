@@ -22,7 +22,7 @@ def test_collectives_are_counted_once_a_turn():
 
 def test_a_tuple_counts_all_of_its_parts():
   text = ('ENTRY %main (p: f32[4]) -> f32[4] {\n'
-          '  %r = (f32[2,3]{1,0}, /*index=1*/bf16[5]{0}) all-reduce(%a, %b), replica_groups={{0,1}}, to_apply=%add\n}\n')
+          '  %r = (f32[2,3]{1,0}, /*index=1*/bf16[5]{0}) all-reduce(%a, %b), to_apply=%add\n}\n')
   assert scale.collectives(text) == (1, 2 * 3 * 4 + 5 * 2)
 
 
