@@ -8,6 +8,8 @@ from ganrec_jax.models.cease import densify
 
 # The most steps of bisection; scores are told apart down to a 2^-40th of their range, below float32's grain.
 _HALVINGS = 40
+# Of relaxed profiles: the width, in scores, of the band in which an item is neither quite in nor out.
+_RELAXATION = .5
 
 
 class ProfileVae(nn.Module):
@@ -115,3 +117,54 @@ def draw_profiles(logits, gumbel, number, temperature):
   hard = scores > above(scores, number)[:, None]
   soft = jnp.minimum(1, number[:, None] * jax.nn.softmax(scaled))
   return soft + jax.lax.stop_gradient(hard - soft)
+
+
+def draw_relaxed(logits, gumbel, number, temperature):
+  """The draws of `draw_profiles` with the gradient of their relaxation (Gumbel-softmax; Jang et al. 2017).
+
+  Of n items at once the relaxation is sigmoid((s_i - t) / width) of the scores s with their noise, t such that it still
+  sums to as many (Xie and Ermon 2019 relax the same draw item by item). So only items near the border are moved.
+  """
+  scores = logits / temperature + gumbel
+  border = above(jax.lax.stop_gradient(scores), number)[:, None]
+  near = jax.nn.sigmoid(jax.lax.stop_gradient(scores - border) / _RELAXATION)
+  slope = near * (1 - near)
+  # Where all would rise t rises with them.
+  moved = (slope * scores).sum(1, keepdims=True) / jnp.maximum(slope.sum(1, keepdims=True), 1e-12)
+  soft = slope / _RELAXATION * (scores - moved)
+  return soft + jax.lax.stop_gradient((scores > border) - soft)
+
+
+def log_chance(logits, gumbel, number, temperature):
+  """log P `[batch]` that the items of `draw_profiles` come one after the other in the order of their scores.
+
+  It is Plackett-Luce's: each item is drawn from the softmax of those that are left. Gradients go through the logits.
+  """
+  scaled = logits / temperature
+  order = jnp.argsort(-jax.lax.stop_gradient(scaled + gumbel), axis=1)
+  scaled = jnp.take_along_axis(scaled, order, 1)
+  steps = scaled - jax.lax.cumlogsumexp(scaled, axis=1, reverse=True)
+  return jnp.where(jnp.arange(steps.shape[1]) < number[:, None], steps, 0).sum(1)
+
+
+def score_function(logits, gumbel, number, temperature, worth):
+  """The mean worth `[batch]` of several draws, whose gradient is an unbiased estimate of that of the expected worth.
+
+  (worth - baseline) grad `log_chance` (Williams 1992), the baseline being the mean worth of the row's other draws
+  (Kool et al. 2019).
+
+  Args:
+    logits: float32 `[batch, items]`.
+    gumbel: noise `[batch, draws, items]`, at least two draws.
+    number: items a profile, `[batch]`.
+    temperature: of the draws.
+    worth: `worth(profiles [batch, items]) -> [batch]`.
+  """
+  def drawn(noise):
+    profiles = jax.lax.stop_gradient(draw_profiles(logits, noise, number, temperature))
+    return worth(profiles), log_chance(logits, noise, number, temperature)
+  values, chances = jax.vmap(drawn, in_axes=1)(gumbel)
+  mean, draws = values.mean(0), len(values)
+  above_others = jax.lax.stop_gradient((values - mean) * draws / (draws - 1))
+  surrogate = (above_others * chances).mean(0)
+  return jax.lax.stop_gradient(mean - surrogate) + surrogate

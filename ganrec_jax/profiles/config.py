@@ -5,6 +5,9 @@ import dataclasses
 from ganrec_jax.adversarial.losses import LOSSES, PENALTIES
 from ganrec_jax.errors import ConfigError
 
+# How the decoder's gradient gets through the draw of a profile, see `models/profiles.py`.
+ESTIMATORS = ('straight_through', 'gumbel_softmax', 'score_function')
+
 
 @dataclasses.dataclass(frozen=True)
 class ProfileConfig:
@@ -25,6 +28,7 @@ class ProfileConfig:
     adversarial_share: of the decoder's gradient on its last layer; 0 trains it on by its likelihood alone.
     penalty: a name in `PENALTIES`.
     penalty_weight: of the penalty.
+    estimator: of the decoder's gradient through the draw of a profile, a name in `ESTIMATORS`.
     temperature: at which profiles are drawn for the critic.
     thinning: the most that is left out of a profile, real or generated, before the critic sees it.
     batch: profiles a step.
@@ -51,6 +55,7 @@ class ProfileConfig:
   adversarial_share: float = .5
   penalty: str = 'r1_r2'
   penalty_weight: float = .25
+  estimator: str = 'straight_through'
   temperature: float = .8
   thinning: float = .2
   batch: int = 64
@@ -61,7 +66,7 @@ class ProfileConfig:
   d_rate: float = 5e-4
 
   def __post_init__(self):
-    for name, allowed in (('loss', tuple(LOSSES)), ('penalty', tuple(PENALTIES))):
+    for name, allowed in (('loss', tuple(LOSSES)), ('penalty', tuple(PENALTIES)), ('estimator', ESTIMATORS)):
       if getattr(self, name) not in allowed:
         raise ConfigError(f'{name} is {getattr(self, name)!r}; allowed are {", ".join(allowed)}')
     for name in ('latent', 'hidden', 'vae_batch', 'vae_steps', 'vae_chunk', 'components', 'batch', 'chunk'):

@@ -9,13 +9,15 @@ import optax
 
 from ganrec_jax.adversarial.losses import LOSSES, PENALTIES
 from ganrec_jax.models.cease import densify
-from ganrec_jax.models.profiles import ProfileCritic, ProfileVae, draw_profiles
+from ganrec_jax.models.profiles import ProfileCritic, ProfileVae, draw_profiles, draw_relaxed, score_function
 from ganrec_jax.profiles import health
 from ganrec_jax.profiles.likelihood import draw_latents, flat, gather
 from ganrec_jax.training import loop
 from ganrec_jax.training.update import gradient_update
 
 _DECODER = ('outer', 'logits')
+# Draws of the score function for each z, the others of which are the baseline of one.
+_DRAWS = 4
 
 
 @flax.struct.dataclass
@@ -73,11 +75,14 @@ def make_step(config, columns, encoder, vectors):
   """
   model, critic = ProfileVae(columns, config.latent, config.hidden), ProfileCritic()
   loss, penalty, share = LOSSES[config.loss], PENALTIES[config.penalty], config.adversarial_share
+  draw = draw_relaxed if config.estimator == 'gumbel_softmax' else draw_profiles
   g_optimizer, d_optimizer = _optimizers(config)
 
+  def decoded(decoder, part):
+    return model.apply(joined(decoder, encoder), part['z'], method='decode')
+
   def fakes(decoder, part):
-    logits = model.apply(joined(decoder, encoder), part['z'], method='decode')
-    return draw_profiles(logits, part['gumbel'], part['number'], config.temperature) * part['fake_keep']
+    return draw(decoded(decoder, part), part['gumbel'], part['number'], config.temperature) * part['fake_keep']
 
   def reals(part):
     return densify(part['items'], part['there'] * part['real_keep'], columns)
@@ -102,8 +107,14 @@ def make_step(config, columns, encoder, vectors):
     return -(weight * (x * jax.nn.log_softmax(logits)).sum(1)).mean()
 
   def adversarial(decoder, critic_params, part, weight):
-    score = judge(critic_params)
-    return loss.g_loss(score(fakes(decoder, part)), score(reals(part)), weight)
+    score, real = judge(critic_params), reals(part)
+    if config.estimator != 'score_function':
+      return loss.g_loss(score(fakes(decoder, part)), score(real), weight)
+    each = jax.vmap(lambda fake, real: loss.g_loss(fake, real, 1.))
+    noise = jnp.concatenate([part['gumbel'][:, None], part['others']], 1)
+    values = score_function(decoded(decoder, part), noise, part['number'], config.temperature,
+                            lambda x: each(score(x * part['fake_keep']), score(real)))
+    return (weight * values).mean()
 
   update_d = gradient_update(d_objective, d_optimizer)
 
@@ -160,12 +171,15 @@ def make_sample(config, columns, length, prior):
     keys = jax.random.split(key, 7)
     items, there = gather(data, jax.random.randint(keys[0], (2 * config.batch,), 0, len(data['offsets']) - 1), length)
     z, number = draw_latents(prior, keys[1], 2 * config.batch)
-    return {
+    batch = {
       'items': items.reshape(*draws, length), 'there': there.reshape(*draws, length), 'z': z.reshape(*draws, -1),
       'number': number.reshape(draws), 'gumbel': jax.random.gumbel(keys[2], (*draws, columns)),
       'real_keep': keep(keys[3], length), 'fake_keep': keep(keys[4], columns),
       'mix': jax.random.uniform(keys[5], draws), 'noise': jax.random.normal(keys[6], (*draws, config.latent)),
       'weight': jnp.ones(config.batch)}
+    if config.estimator == 'score_function':
+      batch['others'] = jax.random.gumbel(jax.random.fold_in(keys[2], 1), (*draws, _DRAWS - 1, columns))
+    return batch
   return sample
 
 

@@ -146,7 +146,7 @@ def ours(log, **options):
 _FITS = {'ease': ease, 'ials': ials, 'item_knn': item_knn, 'ours': ours}
 
 
-def measure(profiles, prepared, kernel, names=NAMES, seed=0, grids=GRIDS, devices=1):
+def measure(profiles, prepared, kernel, names=NAMES, seed=0, grids=GRIDS, devices=1, tasks=TASKS):
   """Fits recommenders on profiles and ranks for the real users; the real profiles themselves give the reference.
 
   Args:
@@ -157,6 +157,7 @@ def measure(profiles, prepared, kernel, names=NAMES, seed=0, grids=GRIDS, device
     seed: of the order that breaks ties and of initial factors.
     grids: name -> the options that validation chooses from by NDCG@20 of the task warm, the first best.
     devices: how many share each batch.
+    tasks: what is asked on test, of `TASKS`; nothing where validation is all that is wanted.
 
   Returns:
     name -> `Outcome`, with the tasks warm and tail, as far as the split has them; cold as well for ours with a kernel.
@@ -174,8 +175,8 @@ def measure(profiles, prepared, kernel, names=NAMES, seed=0, grids=GRIDS, device
   log, found = _log(profiles, prepared, kernel, seed), {}
   for name in names:
     option, tried, model = _choose(functools.partial(_FITS[name], log), grids[name], valid['warm'], devices)
-    asked = TASKS if name == 'ours' and kernel is not None else TASKS[:-1]
-    found[name] = Outcome(option, tried, {task: _ndcg(*model, test[task], devices) for task in asked if task in test})
+    asked = [task for task in tasks if task in test and (task != 'cold' or name == 'ours' and kernel is not None)]
+    found[name] = Outcome(option, tried, {task: _ndcg(*model, test[task], devices) for task in asked})
   return found
 
 
