@@ -107,13 +107,14 @@ def make_step(config, columns, encoder, vectors):
     return -(weight * (x * jax.nn.log_softmax(logits)).sum(1)).mean()
 
   def adversarial(decoder, critic_params, part, weight):
-    score, real = judge(critic_params), reals(part)
+    score = judge(critic_params)
     if config.estimator != 'score_function':
-      return loss.g_loss(score(fakes(decoder, part)), score(real), weight)
+      return loss.g_loss(score(fakes(decoder, part)), score(reals(part)), weight)
+    real = score(reals(part))
     each = jax.vmap(lambda fake, real: loss.g_loss(fake, real, 1.))
     noise = jnp.concatenate([part['gumbel'][:, None], part['others']], 1)
     values = score_function(decoded(decoder, part), noise, part['number'], config.temperature,
-                            lambda x: each(score(x * part['fake_keep']), score(real)))
+                            lambda x: each(score(x * part['fake_keep']), real))
     return (weight * values).mean()
 
   update_d = gradient_update(d_objective, d_optimizer)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +12,7 @@ import pytest
 from ganrec_jax.errors import ConfigError
 from ganrec_jax.models.kernels import with_unit_diagonal
 from ganrec_jax.profiles import game, generator, likelihood
-from ganrec_jax.profiles.config import ProfileConfig
+from ganrec_jax.profiles.config import ESTIMATORS, ProfileConfig
 from ganrec_jax.training import loop
 from ganrec_jax.training.devices import make_chunk
 
@@ -78,13 +79,35 @@ def test_profiles_can_be_asked_for(fitted):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('devices', [2, pytest.param(8, marks=pytest.mark.slow)])
-def test_devices_agree_on_steps(fitted, devices):
+def test_estimators_see_the_same_profiles_and_move_the_decoder_each_in_its_way(fitted):
   profiles, params, prior, _ = fitted
   decoder, encoder = game.parted(params)
-  state = game.init_state(decoder, _vectors(), SMALL, jax.random.key(1))
-  step = game.make_step(SMALL, planted.ITEMS, encoder, _vectors())
-  sample = game.make_sample(SMALL, planted.ITEMS, int(profiles.lengths.max()), prior)
+  found = {}
+  for name in ESTIMATORS:
+    config = dataclasses.replace(PLAIN, estimator=name, warm_up=0)
+    state = game.init_state(decoder, _vectors(), config, jax.random.key(1))
+    sample = game.make_sample(config, planted.ITEMS, int(profiles.lengths.max()), prior)
+    batch = jax.jit(sample)(jax.random.key(2), likelihood.flat(profiles))
+    found[name] = jax.jit(game.make_step(config, planted.ITEMS, encoder, _vectors()))(state, batch)
+  first, *others = found.values()
+  for state, metrics in others:
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), state.critic, first[0].critic)
+    np.testing.assert_allclose(metrics['g_adversarial'], first[1]['g_adversarial'], rtol=.2)
+  moves = [np.asarray(state.decoder['logits']['kernel'] - decoder['logits']['kernel']) for state, _ in found.values()]
+  for one, other in itertools.combinations(moves, 2):
+    assert np.abs(one).max() > 0 and np.abs(one - other).max() > .1 * np.abs(one).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('devices', 'estimator'), [
+  (2, 'straight_through'), (2, 'score_function'), pytest.param(8, 'straight_through', marks=pytest.mark.slow)])
+def test_devices_agree_on_steps(fitted, devices, estimator):
+  profiles, params, prior, _ = fitted
+  decoder, encoder = game.parted(params)
+  config = dataclasses.replace(SMALL, estimator=estimator)
+  state = game.init_state(decoder, _vectors(), config, jax.random.key(1))
+  step = game.make_step(config, planted.ITEMS, encoder, _vectors())
+  sample = game.make_sample(config, planted.ITEMS, int(profiles.lengths.max()), prior)
   found = []
   for many in (1, devices):
     chunk = make_chunk(step, sample, jax.devices()[:many])
@@ -122,8 +145,8 @@ def test_new_items_come_by_their_texts_and_push_out_none(fitted):
 
 
 @pytest.mark.parametrize(('field', 'value'), [
-  ('latent', 0), ('dropout', 1.), ('loss', 'magic'), ('penalty', 'magic'), ('temperature', 0.), ('steps', -1),
-  ('adversarial_share', 1.), ('g_rate', 0.)])
+  ('latent', 0), ('dropout', 1.), ('loss', 'magic'), ('penalty', 'magic'), ('estimator', 'magic'), ('temperature', 0.),
+  ('steps', -1), ('adversarial_share', 1.), ('g_rate', 0.)])
 def test_a_value_out_of_range_is_named(field, value):
   with pytest.raises(ConfigError, match=field):
     dataclasses.replace(SMALL, **{field: value})
