@@ -169,8 +169,8 @@ def measure(profiles, prepared, kernel, names=NAMES, seed=0, grids=GRIDS, device
   if unknown:
     raise DataError(f'recommender {unknown[0]!r}; allowed are {", ".join(NAMES)}')
   valid, test = (make_tasks(prepared.dataset, prepared.split, seed, part) for part in ('valid', 'test'))
-  for part, tasks in (('validation', valid), ('test', test)):
-    if 'warm' not in tasks:
+  for part, there in (('validation', valid), ('test', test)):
+    if 'warm' not in there:
       raise DataError(f'{part}: no held-out users; at least one pair of a warm item must be held out')
   log, found = _log(profiles, prepared, kernel, seed), {}
   for name in names:

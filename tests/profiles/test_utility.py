@@ -103,6 +103,8 @@ def test_validation_chooses(prepared):
   assert ease.tried[1] == ease.tried[2] and list(found) == ['ease', 'item_knn']
   again = utility.measure(prepared.histories, prepared, None, ('ease',), grids={'ease': (ease.option,)})['ease']
   np.testing.assert_array_equal(again.values['warm'], ease.values['warm'])
+  blind = utility.measure(prepared.histories, prepared, None, ('ease',), grids={'ease': (ease.option,)}, tasks=())
+  assert blind['ease'].values == {} and blind['ease'].tried == again.tried
   valid = make_tasks(prepared.dataset, prepared.split, 0, 'valid')['warm']
   log = utility._log(prepared.histories, prepared, None, 0)
   lists = ranking.top_k(*utility.ease(log, 20.), valid, 20)[0]
