@@ -17,8 +17,8 @@ bootstrap over points; and the utility that is lost where the criterion picks on
 with their sign turned, so that more is better throughout.
 
 'default, other noise' is the default once more: a run that differs from it by no more than this does nothing. Runs are
-kept in the work directory. It leaves `sweeps.NAME.json` beside this file after each run that all seeds have done, and
-`sweeps.png` of all data sets at the end.
+kept in the work directory. It leaves `sweeps.NAME.json` and, of all data sets, `sweeps.png` beside this file, anew
+after each run that all seeds have done.
 """
 
 import argparse
@@ -242,7 +242,7 @@ def table(result):
 
 
 def draw_picture(path, results):
-  """Utility against each criterion, a row for each data set, a colour for each seed, as PNG."""
+  """Utility against each criterion, both less the seed's mean, a row for each data set, a colour a seed, as PNG."""
   import matplotlib  # takes a second
   from matplotlib.figure import Figure
   with matplotlib.rc_context({'font.size': 9, 'axes.spines.top': False, 'axes.spines.right': False,
@@ -250,16 +250,19 @@ def draw_picture(path, results):
     figure = Figure((13, .6 + 2.6 * len(results)), layout='constrained')
     for row, result in zip(figure.subplots(len(results), len(CRITERIA), sharey='row', squeeze=False), results,
                            strict=True):
-      row[0].set_ylabel(f'{result["name"]}\nutility, % of real users')
+      ours = np.array([point['run'] in (DEFAULT, AGAIN) for point in result['cells']])
+      values = {name: np.array([point[name] for point in result['cells']]) for name in (*CRITERIA, 'utility')}
+      values = {name: some - np.nanmean(some, 0) for name, some in values.items()}
+      row[0].set_ylabel(f'{result["name"]}\nutility, points above the mean')
       for axes, name in zip(row, CRITERIA, strict=True):
         for seed in result['seeds']:
-          for marker, ours in (('o', True), ('x', False)):
-            some = [point for point in result['cells'] if (point['run'] in (DEFAULT, AGAIN)) == ours]
-            axes.plot([point[name][seed] for point in some], [100 * point['utility'][seed] for point in some], marker,
-                      color=f'C{seed}', markersize=5, label=f'seed {seed}, {"default" if ours else "other runs"}')
+          for marker, some, kind in (('o', ours, 'default'), ('x', ~ours, 'other runs')):
+            axes.plot(values[name][some, seed], 100 * values['utility'][some, seed], marker, color=f'C{seed}',
+                      markersize=5, label=f'seed {seed}, {kind}')
         one = result['criteria'].get(name)
         axes.set_title(one and f'Spearman {one["spearman"]:.2f} [{one["low"]:.2f}, {one["high"]:.2f}]', fontsize=9)
         axes.set_xlabel(f'{"- " * name.startswith("frechet")}{name}')
+        axes.locator_params(axis='x', nbins=4)
         axes.grid(True)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc='outside lower center', ncols=6, frameon=False)
     artifacts.write_atomically(path, lambda file: figure.savefig(file, format='png', dpi=150,
@@ -281,7 +284,6 @@ def main():
   options, start = _options(), time.perf_counter()
   prepared = prepare.prepare(problem.configured(options.dataset, options.draw, options.data))
   data, folder = prepared.sha256(), pathlib.Path(options.workdir) / options.dataset
-  file = _HERE / f'sweeps.{options.dataset}.json'
 
   def kept(name, seed, *made_by, compute):
     key = artifacts.digest(data, SIZE, REG, HELD_OUT, GRIDS, LAST_LOOKS, name, seed, *made_by)
@@ -309,9 +311,8 @@ def main():
                 'git_revision': pipeline.revision(), 'device': jax.devices()[0].device_kind, 'jax': jax.__version__,
                 'wall_seconds': time.perf_counter() - start, 'real': real, 'cells': points,
                 'criteria': criteria(points)}
-      artifacts.write_json(file, result)
-  others = [artifacts.read_json(one) for one in sorted(_HERE.glob('sweeps.*.json'))]
-  draw_picture(_HERE / 'sweeps.png', others)
+      artifacts.write_json(_HERE / f'sweeps.{options.dataset}.json', result)
+      draw_picture(_HERE / 'sweeps.png', [artifacts.read_json(one) for one in sorted(_HERE.glob('sweeps.*.json'))])
   print(table(result))
 
 
