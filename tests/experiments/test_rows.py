@@ -11,6 +11,7 @@ from experiments.bench import rows
 from experiments.peers import content, ours
 from ganrec_jax.evaluation.significance import paired_bootstrap
 from ganrec_jax.models import closed_form
+from ganrec_jax.stages import recommend
 from tests.experiments import problems
 
 OPTIONS = {'reg': 5., 'kernel_weight': 2., 'power': 0., 'strength': 0.}
@@ -68,4 +69,4 @@ def test_a_row_lacks_its_part(row, monkeypatch):
   config, weights = fitted[0][4], fitted[0][0].weights
   lacking = {'item-item model': config.knobs.warm_blend == config.knobs.cold_blend == 0.,
              'text prior of factors': config.factors.kappa == .001, 'strengths': bool((weights == 1).all())}
-  assert lacking[row] and params.config == config and config.factors.unobserved == .003
+  assert lacking[row] and params.config == config and config.factors.unobserved == recommend.SPARSE['unobserved']
