@@ -109,7 +109,9 @@ def text_encoder(workspace, prepared):
       return encoder
   else:
     encoder, known = None, 'trained'
-  relevant = {name: value for name, value in config.to_dict().items() if name not in ('share', 'user_titles')}
+  # What is computed once more in the backward pass changes what training takes, not what it ends in.
+  relevant = {name: value for name, value in config.to_dict().items()
+              if name not in ('share', 'user_titles', 'remat')}
   factors = _factors(workspace.config) if config.adapt_steps and config.adapt_kind == 'distil' else None
   key = artifacts.digest(VERSION, known, relevant, workspace.config.seed, prepared.sha256(), repr(factors))
   arrays, there = artifacts.cached(workspace.artifact('encoder.npz'), key,
