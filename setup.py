@@ -53,7 +53,7 @@ setup(
         'index': ['faiss-cpu>=1.13'],  # approximate search in an export of a very large catalogue
         'postgres': ['psycopg[binary]>=3.1,<4'],
         'test': ['faiss-cpu>=1.13', 'httpx', 'hypothesis', 'optuna>=5,<6', 'psycopg[binary]>=3.1,<4', 'pytest',
-                 'scikit-learn', 'scipy'],
+                 'pytest-xdist', 'scikit-learn', 'scipy'],
         'track': ['wandb>=0.31,<1'],
         'tune': ['optuna>=5,<6', 'scikit-learn'],  # the search, and what mattered in it
     },

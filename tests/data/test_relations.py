@@ -8,6 +8,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+import tempfile
 
 import duckdb
 import pytest
@@ -38,8 +39,9 @@ def postgres(tmp_path_factory):
   folder = tmp_path_factory.mktemp('postgres')
   # Postgres refuses to run as root.
   user = 'nobody' if getpass.getuser() == 'root' else None
-  for place in (folder, *folder.parents[:2]):
-    place.chmod(0o755)
+  for place in (folder, *folder.parents):
+    if pathlib.Path(tempfile.gettempdir()) in place.parents:
+      place.chmod(0o755)
   if user:
     shutil.chown(folder, user)
   with socket.socket() as probe:
