@@ -283,8 +283,7 @@ def score_listed(params, user_factors, items, weights, owner, total):
   with jax.default_matmul_precision('highest'):
     factors = user_factors @ params.factors.items.T
     if isinstance(params.item_item, low_rank.LowRankItemItem):
-      rows = jnp.zeros((batch, len(params.warm))).at[owner, items].add(weights)
-      linear = params.item_item.products(rows)
+      linear = params.item_item.listed(items, weights, owner, total, batch)
     else:
       linear = jax.lax.fori_loop(0, total, add, jnp.zeros_like(factors))
   length = jnp.maximum(jnp.zeros(batch).at[owner].add(weights > 0), 1)[:, None] / params.mean_length

@@ -41,15 +41,32 @@ class LowRankItemItem:
 
   def scores(self, items, weights):
     """The scores float32 `[batch, items]` of histories `[batch, length]`; weight 0 is padding."""
-    return self.products(cease.densify(items, weights, len(self.place)))
+    x = cease.densify(items, weights, len(self.place))[:, self.known]
+    text = None if self.text is None else (x / self.text.noise) @ self.text.known
+    return self._scores(x @ self.factors, -x * self.own, text)
 
-  def products(self, rows):
-    """The scores float32 `[batch, items]` of histories as dense rows `[batch, items]`."""
-    x = rows[:, self.known]
-    warm = ((x @ self.factors) @ self.factors.T - x * self.own) * self.scale
-    new = jnp.zeros((x.shape[0], len(self.place) - len(self.known)))
-    if self.text is not None:
-      new = ((x / self.text.noise) @ self.text.known) @ self.text.new.T
+  def listed(self, items, weights, owner, total, batch):
+    """The scores float32 `[batch, items]` of histories behind one another, see `closed_form.score_listed`.
+
+    An entry costs a row of the factors, and all of them together one pass over the factors.
+    """
+    place, count = self.place[items], len(self.known)
+    weights, place = jnp.where(place < count, weights, 0), jnp.minimum(place, count - 1)
+
+    def read(table, weights):
+      def add(entry, rows):
+        return rows.at[owner[entry]].add(weights[entry] * table[place[entry]])
+      return jax.lax.fori_loop(0, total, add, jnp.zeros((batch, table.shape[1])))
+
+    text = None if self.text is None else read(self.text.known, weights / self.text.noise[place])
+    itself = jnp.zeros((batch, count)).at[owner, place].add(-weights * self.own[place])
+    return self._scores(read(self.factors, weights), itself, text)
+
+  def _scores(self, read, itself, text):
+    """The scores from X W, what an item of the history adds to itself, and what the texts make of X, each `[batch, _]`.
+    """
+    warm = (read @ self.factors.T + itself) * self.scale
+    new = jnp.zeros((len(warm), len(self.place) - len(self.known))) if text is None else text @ self.text.new.T
     return jnp.concatenate([warm, new], 1)[:, self.place]
 
   def entries(self, items, others):

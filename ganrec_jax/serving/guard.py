@@ -36,7 +36,7 @@ class Limits:
   body: int = 1_000_000
   active: int = 512
   waiting: int = 512
-  waiting_words: int = 32
+  waiting_words: int = 128
   seconds: float = 10.
   body_seconds: float = 10.
   head_seconds: float = 10.

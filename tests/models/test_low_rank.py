@@ -44,6 +44,21 @@ def _generated(seed=0):
                np.full(2 * USERS, .3, np.float32))
 
 
+@pytest.mark.parametrize('texts', [False, True])
+def test_listed_histories_are_scored_like_padded_ones(texts):
+  histories, _, features = _world()
+  item_item = closed_form.fit(histories, ITEMS, WARM, features if texts else None, LOW, jax.random.key(0)).item_item
+  rng = np.random.default_rng(1)
+  items, weights = rng.integers(0, ITEMS, (3, 5)), rng.uniform(.5, 2, (3, 5)).astype(np.float32)
+  assert np.isin(items, COLD).any()
+  weights[2, 1:] = 0
+  there, room = weights > 0, 20
+  owner = np.repeat(np.arange(3), 5).reshape(3, 5)
+  listed = [jnp.pad(one[there], (0, room - there.sum())) for one in (items, weights, owner)]
+  np.testing.assert_allclose(item_item.listed(*listed, np.int32(there.sum()), 3), item_item.scores(items, weights),
+                             atol=1e-5)
+
+
 @pytest.mark.parametrize('generated', [False, True])
 def test_with_all_landmarks_and_all_eigenpairs_it_is_the_dense_model(generated):
   histories, kernel, features = _world()

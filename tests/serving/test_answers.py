@@ -3,6 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ganrec_jax.errors import UserError
 from ganrec_jax.models import closed_form
@@ -33,6 +35,15 @@ def named(answer):
 
 def longest(run):
   return str(run.users.names[np.argmax(run.histories.lengths)])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(0, 2**32 - 1))
+def test_the_best_are_those_of_a_sort(size, k, seed):
+  rng = np.random.default_rng(seed)
+  scores, allowed = rng.integers(-9, 9, size).astype(np.float32), rng.random(size) < rng.random()
+  places = np.flatnonzero(allowed)
+  assert answers._best(scores, allowed, k).tolist() == places[np.argsort(-scores[places], kind='stable')][:k].tolist()
 
 
 def test_known_users_get_the_best_of_the_model_beyond_their_histories(run):
