@@ -1,12 +1,13 @@
 """How fast the server answers: latency at a fixed rate of requests, and how many a second at saturation.
 
     python experiments/load.py --workdir=DIR [--rate=50] [--seconds=20] [--clients=64]
+    python experiments/load.py --items=1000000 --rate=10
 
-Starts `python -m ganrec_jax.serve` on the finished run in DIR, asks, prints a table, and stops it; `load.json` is left
-beside this file, or in the folder --out. At a fixed rate (open loop) a request is sent when it is due, whether or not
-the ones before are answered, and its latency counts from when it was due: a server that falls behind cannot hide it. At
-saturation (closed loop) each client sends its next request when it has the answer to the last. The client runs on the
-same cores as the server.
+Starts `python -m ganrec_jax.serve` on the finished run in DIR, or on a random model of so many items (`million.py`),
+asks, prints a table, and stops it; `load.json` or `load.ITEMS.json` is left beside this file, or in the folder --out. At
+a fixed rate (open loop) a request is sent when it is due, whether or not the ones before are answered, and its latency
+counts from when it was due: a server that falls behind cannot hide it. At saturation (closed loop) each client sends its
+next request when it has the answer to the last. The client runs on the same cores as the server.
 """
 
 import asyncio
@@ -28,43 +29,50 @@ from absl import app, flags
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
+from experiments import million
 from ganrec_jax import artifacts, pipeline
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.', required=True)
+_HERE = pathlib.Path(__file__).resolve().parent
+_WORKDIR = flags.DEFINE_string('workdir', None, 'The work directory of a finished run.')
+_ITEMS = flags.DEFINE_integer('items', 0, 'Of a random model that is served instead of a run.')
 _RATE = flags.DEFINE_float('rate', 50., 'Requests a second of the open loop.')
 _SECONDS = flags.DEFINE_float('seconds', 20., 'How long each measurement takes.')
 _CLIENTS = flags.DEFINE_integer('clients', 64, 'Clients of the closed loop.')
-_OUT = flags.DEFINE_string('out', str(pathlib.Path(__file__).resolve().parent), 'Folder of the results.')
+_OUT = flags.DEFINE_string('out', str(_HERE), 'Folder of the results.')
 _SEED = flags.DEFINE_integer('seed', 0, 'Of the questions.')
 
 
-def questions(workdir, rng):
-  """What is asked, by name: functions of nothing that draw a path and a body."""
+def histories_of(workdir):
+  """The ids of each user's training history in a finished run, user id -> item ids."""
   histories = {}
   with gzip.open(os.path.join(workdir, 'split.csv.gz'), 'rt') as file:
     for row in csv.DictReader(file):
       if row['part'] == 'train':
         histories.setdefault(row['user_id'], []).append(row['item_id'])
+  return histories
+
+
+def questions(histories, rng, words):
+  """What is asked, by name, `words` among it or not: functions of nothing that draw a path and a body."""
   users = sorted(histories)
 
   def draw(make):
     return lambda: make(users[rng.integers(len(users))])
 
-  return {
+  asked = {
     'known user': draw(lambda user: ('/recommend', {'user': user})),
     'known user, explained': draw(lambda user: ('/recommend', {'user': user, 'explain': True})),
     'new user by history': draw(lambda user: ('/recommend', {'history': histories[user]})),
-    'similar items': draw(lambda user: ('/similar', {'item': histories[user][0]})),
-    'text of a new item': draw(lambda user: ('/audience', {'text': f'like {histories[user][0]}: rock, 1980s'})),
-  }
+    'similar items': draw(lambda user: ('/similar', {'item': histories[user][0]}))}
+  read = draw(lambda user: ('/audience', {'text': f'like {histories[user][0]}: rock, 1980s'}))
+  return asked | ({'text of a new item': read} if words else {})
 
 
 @contextlib.contextmanager
-def served(workdir):
-  """Starts the server; gives its address, its process, and the seconds from the start to the first answer."""
+def served(*command):
+  """Starts the server by Python's arguments; gives its address, its process, and the seconds to the first answer."""
   start = time.perf_counter()
-  with tempfile.NamedTemporaryFile('r+') as log, subprocess.Popen(
-      [sys.executable, '-m', 'ganrec_jax.serve', f'--workdir={workdir}', '--port=0'], stderr=log) as server:
+  with tempfile.NamedTemporaryFile('r+') as log, subprocess.Popen([sys.executable, *command], stderr=log) as server:
     try:
       url = None
       while url is None:
@@ -157,8 +165,17 @@ def measured(url, asked):
 
 
 def main(_):
-  asked, load, found = questions(_WORKDIR.value, np.random.default_rng(_SEED.value)), os.getloadavg()[0], []
-  with served(_WORKDIR.value) as (url, pid, seconds):
+  workdir, items = _WORKDIR.value, _ITEMS.value
+  if (workdir is None) == (items == 0):
+    raise app.UsageError('one of --workdir=DIR and --items=NUMBER is needed')
+  if items:
+    histories, command = million.histories(items), (str(_HERE / 'million.py'), str(items))
+    about = {'name': 'random', 'users': million.USERS, 'items': items}
+  else:
+    histories, command = histories_of(workdir), ('-m', 'ganrec_jax.serve', f'--workdir={workdir}', '--port=0')
+    about = artifacts.read_json(os.path.join(workdir, 'results.json'))['dataset']
+  asked, load, found = questions(histories, np.random.default_rng(_SEED.value), not items), os.getloadavg()[0], []
+  with served(*command) as (url, pid, seconds):
     before = resident(pid)
     print(f'start to first answer: {seconds:.1f} s; {os.cpu_count()} cores, load before {load:.1f}\n')
     print('| question | requests | p50, ms | p99, ms | answers/s | errors |\n|---|---|---|---|---|---|')
@@ -166,8 +183,7 @@ def main(_):
       found.append(one)
       print(line(one), flush=True)
     after = resident(pid)
-  about = artifacts.read_json(os.path.join(_WORKDIR.value, 'results.json'))['dataset']
-  artifacts.write_json(os.path.join(_OUT.value, 'load.json'), {
+  artifacts.write_json(os.path.join(_OUT.value, f'load.{items}.json' if items else 'load.json'), {
     'records': found, 'start_seconds': seconds, 'memory_mib': {'before': before, 'after': after}, 'load_before': load,
     'cores': os.cpu_count(), 'seconds': _SECONDS.value, 'seed': _SEED.value, 'git_revision': pipeline.revision(),
     'dataset': {name: about[name] for name in ('name', 'users', 'items')}})

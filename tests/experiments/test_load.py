@@ -35,3 +35,15 @@ def test_a_short_load_is_answered_without_errors(tmp_path):
   assert [one['answers'] for one in found['records'][:5]] == [10] * 5
   assert all(0 < one['p50_ms'] <= one['p99_ms'] for one in found['records'])
   assert done.stdout.count('\n| ') == len(found['records']) + 1
+
+
+@pytest.mark.slow
+def test_a_random_model_is_served_like_a_run(tmp_path):
+  pytest.importorskip('aiohttp', reason='needs aiohttp, of the extra benchmark')
+  done = subprocess.run(
+    [sys.executable, str(ROOT / 'experiments' / 'load.py'), '--items=3000', f'--out={tmp_path}', '--seconds=.5',
+     '--rate=10', '--clients=2'], capture_output=True, text=True, timeout=300, env=os.environ)
+  assert done.returncode == 0, done.stderr
+  found = json.loads((tmp_path / 'load.3000.json').read_text())
+  assert len(found['records']) == 7 and all(one['errors'] == 0 and one['answers'] for one in found['records'])
+  assert found['dataset'] == {'name': 'random', 'users': 1000, 'items': 3000}
