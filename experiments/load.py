@@ -4,10 +4,10 @@
     python experiments/load.py --items=1000000 --rate=10
 
 Starts `python -m ganrec_jax.serve` on the finished run in DIR, or on a random model of so many items (`million.py`),
-asks, prints a table, and stops it; `load.json` or `load.ITEMS.json` is left beside this file, or in the folder --out. At
-a fixed rate (open loop) a request is sent when it is due, whether or not the ones before are answered, and its latency
-counts from when it was due: a server that falls behind cannot hide it. At saturation (closed loop) each client sends its
-next request when it has the answer to the last. The client runs on the same cores as the server.
+asks, prints a table, and stops it; `load.json` or `load.ITEMS.json` is left beside this file, or in the folder --out.
+At a fixed rate (open loop) a request is sent when it is due, whether or not the ones before are answered, and its
+latency counts from when it was due: a server that falls behind cannot hide it. At saturation (closed loop) each
+client sends its next request when it has the answer to the last. The client runs on the same cores as the server.
 """
 
 import asyncio
