@@ -4,8 +4,6 @@ The model is random, 64 wide in both of its parts, since so many items take hour
 is. There are no texts, so a question by words is refused.
 """
 
-import functools
-import importlib.util
 import pathlib
 import sys
 import tempfile
@@ -16,6 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
+from experiments.peers import problem
 from ganrec_jax.data.ragged import group
 from ganrec_jax.data.types import Catalogue
 from ganrec_jax.errors import UserError
@@ -28,7 +27,6 @@ USERS, LENGTH, DIM = 1000, 30, 64
 
 class NoReader:
   """Reads no words."""
-  warm = ()
 
   def compile_all(self):
     """Nothing is to be compiled."""
@@ -62,20 +60,13 @@ def stand_in(items, seed=0):
   catalogue = Catalogue(ids, np.char.add('Item ', ids), np.full(items, ''), ((),) * items)
   return answers.Run('random', 'random', True, None, catalogue, base, log, np.asarray(base.popular), units,
                      search.Names.of('item', ids), search.Names.of('user', np.array(list(listens))), {},
-                     functools.partial(NoReader))
-
-
-def _config():
-  path = pathlib.Path(__file__).resolve().parents[1] / 'configs' / 'common.py'
-  spec = importlib.util.spec_from_file_location('common', path)
-  common = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(common)
-  return common.base()
+                     NoReader)
 
 
 def main(items):
   """Serves until it is stopped."""
-  with (tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(finished, 'config_of', lambda _: _config()),
+  config = problem.config_of('music', '')
+  with (tempfile.TemporaryDirectory() as folder, unittest.mock.patch.object(finished, 'config_of', lambda _: config),
         unittest.mock.patch.object(answers, 'load', lambda _: stand_in(items))):
     server.run(folder, '127.0.0.1', 0)
 
