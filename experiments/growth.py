@@ -1,8 +1,8 @@
 """How time and memory grow with items, users and the length of histories, where they should grow linearly.
 
-    python experiments/growth.py                    all of it; about ten minutes of one core
+    python experiments/growth.py                    all of it; about twenty minutes of one core
     python experiments/growth.py rank.items         one line; the others stay as the JSON has them
-    python experiments/growth.py million            100 of a million items for each of 2,000 and of 20,000 users
+    python experiments/growth.py million            100 of a million items for each of 10,000 and of 100,000 users
 
 Three pieces of work: `fit`, the base model in its low-rank form (64 factors, 3 sweeps and rank 64 instead of the
 defaults, whose fixed costs hide the growth); `step`, two training steps of the MLP with the full softmax, 32 histories
@@ -133,7 +133,7 @@ def slope(sizes, values):
 def million():
   """Time and memory of the best 100 of a million items for more and more users."""
   records, before = [], peak()
-  for users in (2000, 20_000):
+  for users in (10_000, 100_000):
     run = rank(np.random.default_rng(0), 1_000_000, users, 20, users)
     cpu, wall = time.process_time(), time.perf_counter()
     run()
