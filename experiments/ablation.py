@@ -8,7 +8,6 @@ on validation. *: the difference to the first row is significant (paired over us
 all cells). What is done is kept in the work directory. Test leaves `ablation.NAME.json` beside this file.
 """
 
-import argparse
 import contextlib
 import functools
 import pathlib
@@ -17,6 +16,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
 from experiments.bench import rows
+from experiments.bench.options import parser_of
 from experiments.peers import ours, problem
 from ganrec_jax import artifacts
 
@@ -43,11 +43,7 @@ def fit(row, one, key):
 
 
 def _options():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--dataset', choices=list(problem.SETS), required=True, help='The data set.')
-  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
-  parser.add_argument('--workdir', default='runs/ablation', help='Where results are kept.')
-  parser.add_argument('--draws', type=int, default=5, choices=range(1, 6), help='Draws.')
+  parser = parser_of(__doc__, 'ablation')
   parser.add_argument('--held_out', choices=('valid', 'test'), default='test', help='Whose pairs are to be found.')
   return parser.parse_args()
 

@@ -13,7 +13,6 @@ its knobs turned. A row of generated users stands for as many users as its weigh
 directory. It leaves `augmentation.NAME.json` beside this file.
 """
 
-import argparse
 import dataclasses
 import functools
 import itertools
@@ -29,6 +28,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script
 
 from experiments.bench import rows
 from experiments.bench.learned import HELD_OUT, keys, learn, people, trained_on
+from experiments.bench.options import parser_of
 from experiments.peers import problem
 from ganrec_jax import artifacts, pipeline
 from ganrec_jax.data.ragged import Ragged
@@ -200,18 +200,9 @@ def table(result):
   return '\n'.join(lines)
 
 
-def _options():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--dataset', choices=list(problem.SETS), required=True, help='The data set.')
-  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
-  parser.add_argument('--workdir', default='runs/augmentation', help='Where results are kept.')
-  parser.add_argument('--draws', type=int, default=5, choices=range(1, 6), help='Draws.')
-  return parser.parse_args()
-
-
 def main():
   """Runs what the command line asks for."""
-  options = _options()
+  options = parser_of(__doc__, 'augmentation').parse_args()
   name, workdir = options.dataset, pathlib.Path(options.workdir)
   result = run(name, options.draws,
                lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')), workdir)

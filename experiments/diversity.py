@@ -17,7 +17,6 @@ base's NDCG@20, between the measured knobs by interpolation, and the curves. Mea
 it leaves `diversity.NAME.json` and `diversity.NAME.png` beside this file.
 """
 
-import argparse
 import dataclasses
 import functools
 import pathlib
@@ -32,6 +31,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
 from experiments.bench.learned import keys, learn, people, trained_on
+from experiments.bench.options import parser_of
 from experiments.peers import ours, problem
 from ganrec_jax import artifacts, pipeline
 from ganrec_jax.data.ragged import pad
@@ -234,18 +234,9 @@ def draw_picture(path, draws, title):
                                                                  metadata={'Software': None}))
 
 
-def _options():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--dataset', choices=list(problem.SETS), required=True, help='The data set.')
-  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
-  parser.add_argument('--workdir', default='runs/diversity', help='Where results are kept.')
-  parser.add_argument('--draws', type=int, default=5, choices=range(1, 6), help='Draws.')
-  return parser.parse_args()
-
-
 def main():
   """Runs what the command line asks for."""
-  options, start, draws, hashes = _options(), time.perf_counter(), [], []
+  options, start, draws, hashes = parser_of(__doc__, 'diversity').parse_args(), time.perf_counter(), [], []
   workdir, name = pathlib.Path(options.workdir), options.dataset
   for draw in tqdm(range(options.draws), name, unit='draw', mininterval=5):
     one = problem.load(name, draw, options.data, str(workdir / 'problems'))

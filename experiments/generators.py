@@ -20,7 +20,6 @@ Seconds are of training beyond the autoencoder, which several have in common. Wh
 directory. It leaves `generators.NAME.json` beside this file.
 """
 
-import argparse
 import dataclasses
 import functools
 import json
@@ -35,6 +34,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
 from experiments.bench.learned import HELD_OUT, around, keys, learn, made, people, standard_normal, trained_on
+from experiments.bench.options import parser_of
 from experiments.peers import problem, profiles
 from ganrec_jax import artifacts, pipeline
 from ganrec_jax.data.ragged import Ragged
@@ -168,10 +168,7 @@ def table(result):
 
 
 def _options():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--dataset', choices=list(problem.SETS), required=True, help='The data set.')
-  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
-  parser.add_argument('--workdir', default='runs/generators', help='Where results are kept.')
+  parser = parser_of(__doc__, 'generators', draws=False)
   parser.add_argument('--draw', type=int, default=0, choices=range(5), help='Which draw of the split.')
   parser.add_argument('--seeds', type=int, default=3, choices=range(1, 11), help='Seeds.')
   return parser.parse_args()

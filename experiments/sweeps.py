@@ -21,7 +21,6 @@ kept in the work directory. It leaves `sweeps.NAME.json` and, of all data sets, 
 after each run that all seeds have done.
 """
 
-import argparse
 import dataclasses
 import functools
 import pathlib
@@ -38,6 +37,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
 from experiments.bench.learned import HELD_OUT, keys, learn, made, people
+from experiments.bench.options import parser_of
 from experiments.peers import problem
 from ganrec_jax import artifacts, pipeline
 from ganrec_jax.data.ragged import Ragged
@@ -270,10 +270,7 @@ def draw_picture(path, results):
 
 
 def _options():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--dataset', choices=list(problem.SETS), required=True, help='The data set.')
-  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
-  parser.add_argument('--workdir', default='runs/sweeps', help='Where results are kept.')
+  parser = parser_of(__doc__, 'sweeps', draws=False)
   parser.add_argument('--draw', type=int, default=0, choices=range(5), help='Which draw of the split.')
   parser.add_argument('--seeds', type=int, default=2, choices=range(1, 11), help='Seeds.')
   return parser.parse_args()

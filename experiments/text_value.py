@@ -12,7 +12,6 @@ training pairs and half of MiniLM as it was. For `all` cold scores are calibrate
 the work directory. Test leaves `text_value.NAME.json` beside this file.
 """
 
-import argparse
 import contextlib
 import functools
 import pathlib
@@ -24,6 +23,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
 from experiments.bench import rows
+from experiments.bench.options import parser_of
 from experiments.peers import ours, problem
 from ganrec_jax import artifacts
 from ganrec_jax.models import kernels
@@ -61,11 +61,7 @@ def fit(row, one, key):
 
 
 def _options():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--dataset', choices=list(problem.SETS), required=True, help='The data set.')
-  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
-  parser.add_argument('--workdir', default='runs/text_value', help='Where results and vectors are kept.')
-  parser.add_argument('--draws', type=int, default=5, choices=range(1, 6), help='Draws.')
+  parser = parser_of(__doc__, 'text_value')
   parser.add_argument('--rows', nargs='*', choices=ROWS, default=ROWS, help='Names of rows; all where not given.')
   parser.add_argument('--held_out', choices=('valid', 'test'), default='test', help='Whose pairs are to be found.')
   return parser.parse_args()

@@ -8,7 +8,6 @@ over the tasks. The knobs of both are turned on each draw's own validation, as i
 work directory. It leaves `tuned.NAME.json` beside this file.
 """
 
-import argparse
 import functools
 import pathlib
 import re
@@ -20,6 +19,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
 from experiments.bench import rows
+from experiments.bench.options import parser_of
 from experiments.peers import ours, problem
 from ganrec_jax import artifacts
 
@@ -86,12 +86,8 @@ def fit(fields, one, key):
 
 
 def _options():
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--dataset', choices=list(problem.SETS), required=True, help='The data set.')
-  parser.add_argument('--data', default='data', help='Folder with the data sets and their splits.')
-  parser.add_argument('--workdir', default='runs/tuned', help='Where trials and results are kept.')
+  parser = parser_of(__doc__, 'tuned')
   parser.add_argument('--trials', type=int, default=40, help='Trials.')
-  parser.add_argument('--draws', type=int, default=5, choices=range(1, 6), help='Draws.')
   return parser.parse_args()
 
 
