@@ -19,8 +19,8 @@ Validation chooses, and what is chosen there is fitted anew on every draw. Test 
 
 Everything done is kept in the work directory under a hash of peer, options, the source of the peer and the data, so a
 run that was killed goes on where it was. It leaves `benchmark.NAME.json` and `frontier.NAME.png` beside this file.
-Where the results are there already, `--peers` makes the rows of these peers anew and leaves the others and the blends
-as they were; each figure carries the revision that made it. Ours is then compared with the best peers and blends that
+Where the results are there already, `--peers` makes the rows of these peers anew; each figure carries the revision that
+made it. Where others are left as they were, so are the blends, and ours is compared with the best peers and blends that
 are there, fitted anew as they were chosen.
 """
 
@@ -167,7 +167,9 @@ def main():
     print(summary.markdown([artifacts.read_json(path) for path in sorted(out.glob('benchmark.*.json'))]))
     return
   path, peers = out / f'benchmark.{name}.json', [peer for peer in PEERS if peer.name in options.peers]
-  before = artifacts.read_json(path) if len(peers) < len(PEERS) else None
+  before = artifacts.read_json(path) if path.exists() else None
+  if before is not None and set(before['trials']) <= {peer.name for peer in peers}:
+    before = None  # nothing that is there stays
   result = run(lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')), peers, options.trials,
                options.draws, str(workdir / name), before)
   artifacts.write_json(path, result)
