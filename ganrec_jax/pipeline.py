@@ -248,4 +248,5 @@ def _generated_words(told):
     reason = f' ({report["reason"]})' if report.get('reason') else ''
     chosen = told['choices'][row].get('weight')
     yield (f'{row}: {counts["kept"]} of {counts["asked"]} samples kept'
-           + ('' if chosen is None else f', each of weight {chosen:g}') + how + reason)
+           + ('' if chosen is None else f', each of weight {chosen:g}' if chosen else
+              ', none taken: validation loses by them') + how + reason)

@@ -31,7 +31,8 @@ def make(run):
     found.append(_calibration(choices))
   if weighted:
     found.append(Section('How much a generated interaction counts', plots=weighted, level=3, text=(
-      'Each weight was tried on validation; kept is the one whose worst task is surest not to lose. '
+      'Each weight was tried on validation; kept is the one whose worst task is surest not to lose, or 0, none of '
+      'the data, where even that one surely loses. '
       + '; '.join(f'{row} {choices[row]["weight"]:g}' for row in run.augmented if 'weight' in choices[row]) + '.')))
   if any('blend' in one for one in choices.values()):
     found.append(Section('The blend', header=('row', 'weight of the network, known items', 'new items'), level=3,
@@ -85,8 +86,9 @@ def _draw_weights(axes, chosen):
   axes.set_xscale('log')
   axes.set_xticks(weights, [f'{weight:g}' for weight in weights])
   axes.minorticks_off()
-  axes.axvline(chosen['weight'], color=LIGHT['ink'], linewidth=1, linestyle=(0, (5, 3)))
-  axes.text(chosen['weight'], 1.01, 'chosen', transform=axes.get_xaxis_transform(), fontsize=8.5)
+  if chosen['weight']:  # 0 has no place on this axis
+    axes.axvline(chosen['weight'], color=LIGHT['ink'], linewidth=1, linestyle=(0, (5, 3)))
+    axes.text(chosen['weight'], 1.01, 'chosen', transform=axes.get_xaxis_transform(), fontsize=8.5)
   axes.set_xlabel('weight of a generated interaction')
   axes.set_ylabel('ratio')
   marks.label_ends(axes, ends)

@@ -211,7 +211,8 @@ def choose_weight(workspace, prepared, content, base, base_key, generated, judge
 
   The closed form is fitted at each weight of the config. A weight is worth the smallest, over the tasks, of the ratio
   of its validation NDCG@20 to that without generated data, less two standard errors of the paired difference over
-  users. So what helps one task may not harm another, and a gain must be more than luck.
+  users. So what helps one task may not harm another, and a gain must be more than luck. Where even that weight
+  loses more in some task than luck explains, it is 0: generated data that validation knows to do harm are not taken.
 
   Returns:
     (weight, {weight: {task: ratio}}).
@@ -234,10 +235,12 @@ def choose_weight(workspace, prepared, content, base, base_key, generated, judge
     return {'tasks': np.asarray(tasks, str), 'ratios': np.asarray(ratios), 'errors': np.asarray(errors)}
 
   arrays, _ = artifacts.cached(workspace.artifact(f'weights.{row}.npz'), key, compute)
-  sure = arrays['ratios'] - _ERRORS * arrays['errors']
-  best = int(np.argmax(sure.min(1))) if sure.size else 0
-  return weights[best], {f'{weight:g}': dict(zip(arrays['tasks'].tolist(), ratios.tolist(), strict=True))
-                         for weight, ratios in zip(weights, arrays['ratios'], strict=True)}
+  ratios, luck = arrays['ratios'], _ERRORS * arrays['errors']
+  best = int(np.argmax((ratios - luck).min(1))) if ratios.size else 0
+  harmful = ratios.size > 0 and (ratios + luck)[best].min() < 1
+  tried = {f'{weight:g}': dict(zip(arrays['tasks'].tolist(), one.tolist(), strict=True))
+           for weight, one in zip(weights, ratios, strict=True)}
+  return 0. if harmful else weights[best], tried
 
 
 def fit_row(workspace, prepared, content, base, base_key, judge, generated=None, row='no_augmentation'):
@@ -255,9 +258,10 @@ def fit_row(workspace, prepared, content, base, base_key, judge, generated=None,
   if generated is not None and len(generated):
     weight, tried = choose_weight(workspace, prepared, content, base, base_key, generated, judge, row)
     choices |= {'weight': weight, 'weights_tried': tried}
-    extra = as_histories(generated, prepared.dataset.users, weight)
-    base = _refitted(workspace, prepared, content, base, extra)
-    check_leaks(prepared, base, row)
+    if weight:
+      extra = as_histories(generated, prepared.dataset.users, weight)
+      base = _refitted(workspace, prepared, content, base, extra)
+      check_leaks(prepared, base, row)
   if config.kind == CLOSED_FORM:
     return Model(closed_form.score, base, choices)
   net, choices['network'] = _network(workspace, prepared, content, base_key, judge, extra, row)

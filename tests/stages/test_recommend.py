@@ -96,6 +96,18 @@ def test_the_weight_that_is_least_likely_to_harm_is_chosen(fitted, monkeypatch, 
   assert fitted_at == [.01, .1]  # the second time they come from the work directory
 
 
+@pytest.mark.parametrize(('spread', 'chosen'), [(0., 0.), (.1, .01)])
+def test_what_surely_harms_at_every_weight_is_not_taken(fitted, monkeypatch, tmp_path, spread, chosen):
+  space, prepared, content, base, key = fitted
+  space = dataclasses.replace(space, path=str(tmp_path))
+  monkeypatch.setattr(recommend, '_refitted', lambda *args: round(float(args[-1].weights[0]), 3))
+  monkeypatch.setattr(recommend, 'check_leaks', lambda *_: None)
+  judge = _Judge(base, {.01: {'warm': 1.1, 'tail': .98}, .1: {'warm': 1.2, 'tail': .9}}, {.01: spread, .1: spread})
+  model = recommend.fit_row(space, prepared, content, base, key, judge, _generated(prepared), 'gan')
+  assert model.choices['weight'] == chosen
+  assert (model.params is base) == (chosen == 0)
+
+
 def test_generated_interactions_change_the_model_but_no_history(fitted):
   space, prepared, content, base, key = fitted
   model = recommend.fit_row(space, prepared, content, base, key, recommend.judge_of(space, prepared),
