@@ -12,8 +12,8 @@ import numpy as np
 # The weights of the network that are tried; 0 leaves the base model alone.
 WEIGHTS = (0., .1, .2, .35, .5, .75, 1., 1.5)
 FACTORS = (.5, .65, .8, 1., 1.25, 1.5, 2.)
-# In standard deviations of the base model's scores.
-OFFSETS = tuple(np.arange(-16, 13) / 4)
+# In standard deviations of the base model's scores; the last ones put new items before all known ones, as in news.
+OFFSETS = (*(np.arange(-16, 13) / 4).tolist(), 6., 12., 24.)
 NEVER = (0., -np.inf)
 AS_IT_IS = (1., 0.)
 
