@@ -45,7 +45,7 @@ _SKIPPED = {
   'python -m ganrec_jax.main --config=configs/video.py:movielens_small --config.data.manual_dir=FOLDER': _ARCHIVES,
   'python experiments/benchmark.py --dataset=NAME --peers=ours': _ARCHIVES,
   'python experiments/tuned.py --dataset=NAME': _ARCHIVES,
-  'python experiments/load.py --workdir=DIR': 'takes minutes; tests/experiments/test_load.py has a short one',
+  'python experiments/load.py --workdir=DIR --seconds=75': 'takes minutes; tests/experiments/test_load.py has a short one',
   'python experiments/load.py --items=1000000 --rate=10 --seconds=5 --clients=8':
     'takes minutes; tests/experiments/test_load.py has a short one',
   'python experiments/chaos.py': 'takes a quarter of an hour; tests/experiments/test_chaos.py runs a small one',
