@@ -24,6 +24,7 @@ _TEXT = ('s = S / sd(S)', 'history: HICTOP', '1. 2 x Aluminum', '2. HICTOP', '3.
 _ARCHIVES = 'needs archives that are downloaded'
 _INSTALLED = 'installs, which .ci/run does'
 _SERVED = 'a server, which does not end; tests/serving asks one'
+_LOAD = 'takes minutes; tests/experiments/test_load.py has a short one'
 _CONTAINER = 'needs Docker, which downloads its images'
 _SKIPPED = {
   'python -m ganrec_jax.serve --workdir=runs/music --port=8000': _SERVED,
@@ -45,9 +46,8 @@ _SKIPPED = {
   'python -m ganrec_jax.main --config=configs/video.py:movielens_small --config.data.manual_dir=FOLDER': _ARCHIVES,
   'python experiments/benchmark.py --dataset=NAME --peers=ours': _ARCHIVES,
   'python experiments/tuned.py --dataset=NAME': _ARCHIVES,
-  'python experiments/load.py --workdir=DIR --seconds=75': 'takes minutes; tests/experiments/test_load.py has a short one',
-  'python experiments/load.py --items=1000000 --rate=10 --seconds=5 --clients=8':
-    'takes minutes; tests/experiments/test_load.py has a short one',
+  'python experiments/load.py --workdir=DIR --seconds=75': _LOAD,
+  'python experiments/load.py --items=1000000 --rate=10 --seconds=5 --clients=8': _LOAD,
   'python experiments/chaos.py': 'takes a quarter of an hour; tests/experiments/test_chaos.py runs a small one',
   'python -m ganrec_jax.main --config=configs/music.py --coordinator=auto': 'needs several hosts; tests/test_main.py '
                                                                             'has several processes on one',
