@@ -167,9 +167,7 @@ def main():
     print(summary.markdown([artifacts.read_json(path) for path in sorted(out.glob('benchmark.*.json'))]))
     return
   path, peers = out / f'benchmark.{name}.json', [peer for peer in PEERS if peer.name in options.peers]
-  before = artifacts.read_json(path) if path.exists() else None
-  if before is not None and set(before['trials']) <= {peer.name for peer in peers}:
-    before = None  # nothing that is there stays
+  before = summary.staying(artifacts.read_json(path) if path.exists() else None, options.peers)
   result = run(lambda draw: problem.load(name, draw, options.data, str(workdir / 'problems')), peers, options.trials,
                options.draws, str(workdir / name), before)
   artifacts.write_json(path, result)

@@ -247,6 +247,7 @@ def _generated_words(told):
     how += f' after {telling.number(report["restarts"], "restart")}' if report.get('restarts') else ''
     reason = f' ({report["reason"]})' if report.get('reason') else ''
     chosen = told['choices'][row].get('weight')
-    yield (f'{row}: {counts["kept"]} of {counts["asked"]} samples kept'
-           + ('' if chosen is None else f', each of weight {chosen:g}' if chosen else
-              ', none taken: validation loses by them') + how + reason)
+    taken = '' if chosen is None else f', each of weight {chosen:g}'
+    if chosen == 0:
+      taken = ', none taken: validation loses by them'
+    yield f'{row}: {counts["kept"]} of {counts["asked"]} samples kept' + taken + how + reason

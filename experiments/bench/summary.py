@@ -66,6 +66,11 @@ def cells(tuned, blends, blend_peer, blend_options):
   return out
 
 
+def staying(before, names):
+  """The results `before`, or None where no peer of them stays as it was once those called `names` are made anew."""
+  return before if before is not None and set(before['trials']) - set(names) else None
+
+
 def updated(before, result):
   """The results `before` with those rows made anew that `result` has, and its new ones.
 

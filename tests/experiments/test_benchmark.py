@@ -225,6 +225,13 @@ def test_frontier_starts_at_the_model_and_the_picture_is_drawn(done):
   assert (folder / 'picture.png').read_bytes().startswith(b'\x89PNG')
 
 
+def test_results_stay_only_where_a_peer_of_them_is_not_made_anew(done):
+  _, result, _ = done
+  assert summary.staying(None, ['ours']) is None
+  assert summary.staying(result, [*result['trials'], 'another']) is None
+  assert summary.staying(result, list(result['trials'])[1:]) is result
+
+
 def test_markdown_holds_all_sets_and_marks_the_best(done):
   _, result, _ = done
   text = summary.markdown([result, {**result, 'name': 'other'}]).splitlines()
