@@ -26,7 +26,7 @@ from ganrec_jax.stages import encode, recommend
 # `never` is `all` without a cold item in any list.
 TASKS = ('warm', 'cold', 'all', 'never', 'tail', 'sparse')
 # Written into every key: raise it where what is measured changes.
-VERSION = 2
+VERSION = 3
 # A peer is done again where its own module changes, or one of these that it imports.
 _SOURCES = ('experiments.court', 'experiments.peers', 'ganrec_jax.adversarial', 'ganrec_jax.models',
             'ganrec_jax.profiles', 'ganrec_jax.stages.tune', 'ganrec_jax.training')

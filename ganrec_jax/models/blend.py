@@ -1,6 +1,5 @@
 """Two models on one scale: S / sd(S) + b N / sd(N), and cold scores calibrated for competing with warm ones."""
 
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -139,58 +138,54 @@ def tune(params, ndcg, weights=WEIGHTS):
   return params.replace(weight=jnp.asarray(chosen, jnp.float32)), tried
 
 
-def calibrate(warm_scores, warm_hits, cold_scores, cold_hits, targets, k=20, factors=FACTORS, offsets=OFFSETS,
-              level=.05):
+def calibrate(warm_lists, cold_lists, targets, k=20, factors=FACTORS, offsets=OFFSETS, errors=1.):
   """Chooses factor and offset of cold scores by NDCG@k on validation, 'never recommend a cold item' included.
 
-  A factor above 0 and an offset keep the order within the cold items, so the best k of both kinds together are among
-  the best k of each: two ranked lists a user hold all that any choice needs, and the scores of whole catalogues are
-  never kept.
-
-  Hundreds of choices tried on one validation part find some gain by luck. So the scores stay as they are, factor 1 and
-  offset 0, unless the gain of the best choice, paired over users, is significant at `level` by a normal test with
-  Bonferroni's correction for the number of choices.
+  Hundreds of choices tried on one validation part find some gain by luck. So a choice is worth its gain over the
+  scores as they are, factor 1 and offset 0, less `errors` standard errors of that gain over users (one such error is
+  what Breiman et al. 1984 prune by); where none is worth anything the scores stay as they are. What caution pays was
+  measured on halves of validation parts, see experiments/calibration.py.
 
   Args:
-    warm_scores: float `[n, >= k]`, each user's best warm candidates, best first; -inf where there are fewer.
-    warm_hits: bool of the same shape, which of them are targets.
-    cold_scores: the same for cold candidates.
-    cold_hits: the same for cold candidates.
+    warm_lists: (scores float `[n, >= k]`, each user's best warm candidates, best first, -inf where there are fewer;
+      hits bool of the same shape, which of them are targets).
+    cold_lists: the same for cold candidates.
     targets: int `[n]`, the number of targets of each user, at least 1.
     k: the cut.
     factors: what is tried, above 0.
     offsets: what is tried.
-    level: of the test; 1 takes the best choice in any case.
+    errors: how many; 0 takes the best choice in any case.
 
   Returns:
     ((factor, offset), its value, {'best': the best choice, 'best_value', 'never_value', 'as_it_is_value'}): of equal
-    values the first, 'never' before all others; it is factor 0 and offset -inf.
+    ones the first, 'never' before all others; it is factor 0 and offset -inf.
   """
+  grid = [NEVER, *((float(factor), float(offset)) for factor in factors for offset in offsets)]
+  before = merged_ndcg(warm_lists, cold_lists, targets, AS_IT_IS, k)
+  gains, worths = np.empty((2, len(grid)))
+  for i, point in enumerate(grid):
+    gain = merged_ndcg(warm_lists, cold_lists, targets, point, k) - before
+    gains[i], worths[i] = gain.mean(), gain.mean() - errors * gain.std() / np.sqrt(len(gain))
+  best, most = int(np.argmax(gains)), int(np.argmax(worths))
+  chosen, gain = (grid[most], gains[most]) if worths[most] > 0 else (AS_IT_IS, 0.)
+  stays = float(before.mean())
+  return chosen, stays + float(gain), {'best': grid[best], 'best_value': stays + float(gains[best]),
+                                       'never_value': stays + float(gains[0]), 'as_it_is_value': stays}
+
+
+def merged_ndcg(warm_lists, cold_lists, targets, point, k=20):
+  """NDCG@k of each user, float64 `[n]`, of the best of both kinds together where cold scores are calibrated by `point`.
+
+  A factor above 0 and an offset keep the order within the cold items, so the best k of both kinds together are among
+  the best k of each: two ranked lists a user hold all that any choice needs, and the scores of whole catalogues are
+  never kept. Arguments are those of `calibrate`.
+  """
+  factor, offset = point
   gain = 1 / np.log2(np.arange(k) + 2)
-  ideal = np.cumsum(gain)[np.minimum(targets, k) - 1]
-  warm_scores, warm_hits = _cut(warm_scores, warm_hits, k)
-  cold_scores, cold_hits = _cut(cold_scores, cold_hits, k)
-  hits = np.concatenate([warm_hits, cold_hits], 1)
-
-  def value(factor, offset):
-    cold = np.where(np.isfinite(cold_scores), factor * np.where(np.isfinite(cold_scores), cold_scores, 0) + offset,
-                    -np.inf)
-    scores = np.concatenate([warm_scores, cold], 1)
-    order = np.argsort(-scores, axis=1, kind='stable')[:, :k]
-    found = np.take_along_axis(hits & (scores > -np.inf), order, 1)
-    return (found * gain[:found.shape[1]]).sum(1) / ideal
-
-  grid = [NEVER] + [(factor, offset) for factor in factors for offset in offsets]
-  values = [value(*point).mean() for point in grid]
-  best = tuple(map(float, grid[int(np.argmax(values))]))
-  before, after = value(*AS_IT_IS), value(*best)
-  errors = (after - before).mean() / max((after - before).std() / np.sqrt(len(before)), 1e-12)
-  proven = level >= 1 or errors > statistics.NormalDist().inv_cdf(1 - level / len(grid))
-  chosen = best if proven else AS_IT_IS
-  return chosen, float(value(*chosen).mean()), {
-    'best': best, 'best_value': float(max(values)), 'never_value': float(values[0]),
-    'as_it_is_value': float(before.mean())}
-
-
-def _cut(scores, hits, k):
-  return np.asarray(scores, np.float64)[:, :k], np.asarray(hits, bool)[:, :k]
+  (warm, warm_hits), (cold, cold_hits) = (
+    (np.asarray(scores, np.float64)[:, :k], np.asarray(hits, bool)[:, :k]) for scores, hits in (warm_lists, cold_lists))
+  cold = np.where(np.isfinite(cold), factor * np.where(np.isfinite(cold), cold, 0) + offset, -np.inf)
+  scores, hits = np.concatenate([warm, cold], 1), np.concatenate([warm_hits, cold_hits], 1)
+  order = np.argsort(-scores, axis=1, kind='stable')[:, :k]
+  found = np.take_along_axis(hits & (scores > -np.inf), order, 1)
+  return (found * gain[:found.shape[1]]).sum(1) / np.cumsum(gain)[np.minimum(targets, k) - 1]

@@ -57,7 +57,7 @@ def _calibration(choices):
     return (how, *(f'{tried[name]:.4f}' for name in ('as_it_is_value', 'best_value', 'never_value')))
   return Section('Calibration of new items', header=('row', 'kept', 'as it is', 'best', 'never a new item'), level=3,
                  text='In the task all the scores of new items are put on the scale of known ones by a factor and an '
-                      'offset, where validation (NDCG@20, the last three columns) says that it surely helps.',
+                      'offset, where validation (NDCG@20, the last three columns) gains more than a standard error.',
                  rows=tuple((row, *cells(one['calibration'])) for row, one in choices.items() if 'calibration' in one),
                  numeric=(2, 3, 4))
 

@@ -193,17 +193,23 @@ def calibrate(score, params, task, warm, unit, devices=1):
   """
   if task is None or not (~warm[task.candidates]).any():
     return blend.Calibrated(params, jnp.float32(1), jnp.float32(0), jnp.asarray(warm), score), {}
-  found = []
-  for kind in (warm[task.candidates], ~warm[task.candidates]):
-    lists, scores = ranking.top_k(score, params, dataclasses.replace(task, candidates=task.candidates[kind]), k=20,
-                                  devices=devices)
-    found += [scores, ranking.hits(lists, task.targets)]
-  (factor, offset), value, tried = blend.calibrate(*found, task.targets.lengths,
-                                                   offsets=tuple(unit * o for o in blend.OFFSETS))
+  (factor, offset), value, tried = blend.calibrate(
+    *both_kinds(score, params, task, warm, devices), task.targets.lengths,
+    offsets=tuple(unit * o for o in blend.OFFSETS))
   # JSON knows no infinity.
   tried['best'] = 'never' if tried['best'] == blend.NEVER else tried['best']
   chosen = {'cold': 'never' if factor == 0 else (factor, offset), 'valid': value, 'tried': tried}
   return blend.Calibrated(params, jnp.float32(factor), jnp.float32(offset), jnp.asarray(warm), score), chosen
+
+
+def both_kinds(score, params, task, warm, devices=1):
+  """(scores, hits) `[users, 20]` of the best warm candidates of a task, and of the cold ones, see `blend.calibrate`."""
+  found = []
+  for kind in (warm[task.candidates], ~warm[task.candidates]):
+    lists, scores = ranking.top_k(score, params, dataclasses.replace(task, candidates=task.candidates[kind]), k=20,
+                                  devices=devices)
+    found.append((scores, ranking.hits(lists, task.targets)))
+  return found
 
 
 def choose_weight(workspace, prepared, content, base, base_key, generated, judge, row):

@@ -107,23 +107,32 @@ def test_calibration_finds_the_best_of_the_grid_by_dense_scores(seed, k):
   factors, offsets = (.5, 1., 2.), (-2., 0., 1.5)
   grid = [(0., -np.inf)] + [(f, o) for f in factors for o in offsets]
   values = [_ndcg(np.where(WARM, scores, f * scores + o), targets, k) for f, o in grid]
-  point, value, tried = blend.calibrate(*_lists(scores, targets, WARM, k), *_lists(scores, targets, ~WARM, k),
-                                        targets.sum(1), k, factors, offsets, level=1.)
+  point, value, tried = blend.calibrate(_lists(scores, targets, WARM, k), _lists(scores, targets, ~WARM, k),
+                                        targets.sum(1), k, factors, offsets, errors=0.)
   assert value == tried['best_value'] == pytest.approx(max(values)) and tried['never_value'] == pytest.approx(values[0])
-  assert values[grid.index(point)] == pytest.approx(max(values)) and tried['best'] == point
+  assert values[grid.index(point)] == values[grid.index(tried['best'])] == pytest.approx(max(values))
   assert tried['as_it_is_value'] == pytest.approx(_ndcg(scores, targets, k))
 
 
-def test_scores_stay_as_they_are_unless_a_gain_is_more_than_luck():
+def test_scores_stay_as_they_are_unless_a_gain_exceeds_its_error():
   rng = np.random.default_rng(0)
   scores = rng.standard_normal((400, ITEMS))
   luck = rng.random((400, ITEMS)) < .2
   luck[np.arange(400), rng.integers(0, ITEMS, 400)] = True
-  point, _, tried = blend.calibrate(*_lists(scores, luck, WARM, 5), *_lists(scores, luck, ~WARM, 5), luck.sum(1), 5)
-  assert point == blend.AS_IT_IS and tried['best_value'] > tried['as_it_is_value']
   cold = luck & ~WARM
   cold[:, -1] = True
-  point, value, tried = blend.calibrate(*_lists(scores, cold, WARM, 5), *_lists(scores, cold, ~WARM, 5), cold.sum(1), 5)
+
+  def chosen(targets, errors):
+    lists = _lists(scores, targets, WARM, 5), _lists(scores, targets, ~WARM, 5)
+    return *blend.calibrate(*lists, targets.sum(1), 5, errors=errors), lists
+
+  point, _, tried, lists = chosen(luck, 3.)
+  assert point == blend.AS_IT_IS and tried['best_value'] > tried['as_it_is_value']
+  gain = (blend.merged_ndcg(*lists, luck.sum(1), tried['best'], 5) - blend.merged_ndcg(
+    *lists, luck.sum(1), blend.AS_IT_IS, 5))
+  limit = gain.mean() / gain.std() * 20
+  assert 0 < limit < 3 and chosen(luck, .99 * limit)[0] != blend.AS_IT_IS
+  point, value, tried, _ = chosen(cold, 3.)
   assert point != blend.AS_IT_IS and value > 1.5 * tried['as_it_is_value']
 
 
@@ -131,7 +140,7 @@ def test_calibration_without_cold_targets_is_never():
   rng = np.random.default_rng(0)
   scores, targets = rng.standard_normal((20, ITEMS)), (rng.random((20, ITEMS)) < .5) & WARM
   targets[:, 0] = True
-  point, value, tried = blend.calibrate(*_lists(scores, targets, WARM, 5), *_lists(scores, targets, ~WARM, 5),
+  point, value, tried = blend.calibrate(_lists(scores, targets, WARM, 5), _lists(scores, targets, ~WARM, 5),
                                         targets.sum(1), 5)
   assert point == blend.NEVER and value == tried['never_value']
 
