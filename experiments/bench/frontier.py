@@ -46,16 +46,19 @@ def score_damped(params, users):
   return adventure.damp(params.score(params.model, users), params.popularity, params.warm, params.gamma)
 
 
+def as_fitted(problem, score, params):
+  """A fitted model of a `Problem` as `Damped`, its knob at 0."""
+  counts = np.log1p(train_counts(problem.prepared.dataset, problem.prepared.split)[1])
+  warm = counts[problem.warm]
+  return Damped(params, jnp.float32(0), ((counts - warm.mean()) / warm.std()).astype(np.float32), problem.warm, score)
+
+
 def curve(peer, options, problem, data, workdir):
   """NDCG@20 and coverage@20 float64 `[gammas]` each on the warm test task, kept like a trial."""
   key = artifacts.digest(trials.VERSION, peer.name, options, trials.revision(peer), data, GAMMAS)
 
   def compute():
-    score, params = trials.fit(peer, options, problem)
-    counts = np.log1p(train_counts(problem.prepared.dataset, problem.prepared.split)[1])
-    warm, task = counts[problem.warm], problem.tasks('test')['warm']
-    popularity = ((counts - warm.mean()) / warm.std()).astype(np.float32)
-    damped = Damped(params, jnp.float32(0), popularity, problem.warm, score)
+    damped, task = as_fitted(problem, *trials.fit(peer, options, problem)), problem.tasks('test')['warm']
     found = {'ndcg': [], 'coverage': []}
     for gamma in GAMMAS:
       lists, _ = ranking.top_k(score_damped, damped.replace(gamma=jnp.float32(gamma)), task, k=20)
