@@ -154,7 +154,7 @@ def calibrate(warm_lists, cold_lists, targets, k=20, factors=FACTORS, offsets=OF
     k: the cut.
     factors: what is tried, above 0.
     offsets: what is tried.
-    errors: how many; 0 takes the best choice in any case.
+    errors: how many; 0 takes the best choice wherever it beats the scores as they are.
 
   Returns:
     ((factor, offset), its value, {'best': the best choice, 'best_value', 'never_value', 'as_it_is_value'}): of equal
