@@ -1,4 +1,7 @@
-"""Generators of profiles from elsewhere, held against the project's own: autoregressive diffusion and Gram matching."""
+"""Generators of profiles from elsewhere, held against the project's own: autoregressive diffusion and Gram matching.
+
+The diffusion's network reads a set as a bag of items (`Remainder`) or as tokens (`Tokens`).
+"""
 
 import functools
 
@@ -10,6 +13,7 @@ import numpy as np
 import optax
 
 from ganrec_jax.data.ragged import Ragged, pad
+from ganrec_jax.models.blocks import Encoder
 from ganrec_jax.models.cease import cooccurrences, densify
 from ganrec_jax.models.profiles import above
 from ganrec_jax.profiles.controls import drawn
@@ -17,7 +21,7 @@ from ganrec_jax.profiles.likelihood import flat, gather
 from ganrec_jax.training import loop
 from ganrec_jax.training.update import gradient_update
 
-# Steps in which a profile is drawn; a shorter one takes an item a step.
+# The most steps in which profiles are drawn; shorter ones take an item a step.
 _STEPS = 32
 # Profiles that Gram matching changes at once, and items that each of them exchanges in one sweep.
 _ROWS, _SWAPS = 64, 16
@@ -30,12 +34,37 @@ class Remainder(nn.Module):
 
   @nn.compact
   def __call__(self, x, total):
-    known = x.sum(1, keepdims=True)
-    state = jnp.concatenate([x / jnp.sqrt(jnp.maximum(known, 1)), jnp.log1p(known) - 3,
-                             jnp.log1p(total[:, None]) - 3], 1)
+    state = jnp.concatenate([x / jnp.sqrt(jnp.maximum(x.sum(1, keepdims=True), 1)), _sizes(x, total)], 1)
     for _ in range(2):
       state = nn.tanh(nn.Dense(self.hidden)(state))
     return nn.Dense(self.items, name='logits')(state)
+
+
+class Tokens(nn.Module):
+  """As `Remainder`, by a Transformer over the items of the sets as tokens, without positions.
+
+  The first token is the sum of all items, so that sets of more than `most` lose only what attention would add.
+  """
+  items: int
+  hidden: int = 400
+  dim: int = 64
+  layers: int = 2
+  most: int = 64
+
+  @nn.compact
+  def __call__(self, x, total):
+    there, items = jax.lax.top_k(x, min(self.most, self.items))
+    vectors = nn.Embed(self.items, self.dim, name='vectors')
+    first = x @ vectors.embedding / jnp.sqrt(jnp.maximum(x.sum(1, keepdims=True), 1))
+    first = first + nn.Dense(self.dim)(_sizes(x, total))
+    read = Encoder(self.layers, self.dim, 4, 4 * self.dim)(
+      jnp.concatenate([first[:, None], vectors(items)], 1), jnp.pad(there, ((0, 0), (1, 0)), constant_values=1), 1)
+    return nn.Dense(self.items, name='logits')(nn.tanh(nn.Dense(self.hidden)(read[:, 0])))
+
+
+def _sizes(x, total):
+  """The sizes of sets `x [batch, items]` and of what they will be, `[batch, 2]`, about 0."""
+  return jnp.log1p(jnp.stack([x.sum(1), total], 1)) - 3
 
 
 @flax.struct.dataclass
@@ -50,7 +79,7 @@ def bound(params, model, x, share, order):
   """-log p(x) of each row at most, by one draw of how much is shown (Hoogeboom et al. 2022, equation 4).
 
   Args:
-    params, model: of a `Remainder`.
+    params, model: of a `Remainder` or of `Tokens`.
     x: the sets, 0 or 1, float32 `[batch, items]`.
     share: of each set that is shown, in [0, 1), `[batch]`.
     order: random numbers that say what is shown first, `[batch, items]`.
@@ -65,17 +94,29 @@ def bound(params, model, x, share, order):
   return -log_p * total / jnp.maximum(total - number, 1)
 
 
-def autoregressive(members, held_out, columns, config, key, around):
-  """Order-agnostic autoregressive diffusion of sets: parameters of a `Remainder`, the best on held-out profiles.
+def autoregressive(model, members, held_out, factors, config, key, around):
+  """Order-agnostic autoregressive diffusion of sets, kept where it is best on held-out profiles.
 
-  Sizes, rate, steps and patience are the autoencoder's.
+  Args:
+    model: `Remainder` or `Tokens`.
+    members, held_out: `Ragged` over users; values are columns, no row is empty.
+    factors: collaborative item vectors `[items, dim]`, with which the vectors of `Tokens` begin.
+    config: `ProfileConfig`; rate, batch, steps and patience are the autoencoder's.
+    key: of all randomness.
+    around: `loop.Surroundings`.
+
+  Returns:
+    (parameters, summary of `loop.run`): `best` is minus the bound, in nats an item of the held-out profiles.
   """
   first, steps, look = jax.random.split(key, 3)
-  model, length = Remainder(columns, config.hidden), int(members.lengths.max())
+  columns, length = model.items, int(members.lengths.max())
+  model = _short(model, length)
   optimizer = optax.adam(config.vae_rate)
   params = jax.jit(model.init)(first, jnp.zeros((1, columns)), jnp.ones(1))
   popular = np.log(np.bincount(members.values, minlength=columns) + .5)
   params['params']['logits']['bias'] = jnp.asarray(popular - popular.mean(), jnp.float32)
+  if isinstance(model, Tokens):
+    params['params']['vectors']['embedding'] = factors / jnp.sqrt(jnp.square(factors).sum(1).mean())
 
   def objective(params, batch):
     x = densify(batch['items'], batch['there'], columns)
@@ -110,23 +151,30 @@ def autoregressive(members, held_out, columns, config, key, around):
   state = State(params, optimizer.init(params), jnp.int32(0))
   return loop.run(step, sample, state, flat(members), steps,
                   loop.Schedule(config.vae_steps, config.vae_chunk, config.vae_patience), around,
-                  keep=lambda state: state.params, evaluate=lambda params: (-float(judged(params)) / total, {}))[0]
+                  keep=lambda state: state.params, evaluate=lambda params: (-float(judged(params)) / total, {}))
 
 
-@functools.partial(jax.jit, static_argnames='model')
-def _draw_remainder(model, params, temperature, key, total):
+def _short(model, longest):
+  """The model, with no more tokens than sets of at most `longest` items need."""
+  return model.clone(most=min(model.most, longest)) if isinstance(model, Tokens) else model
+
+
+@functools.partial(jax.jit, static_argnames=('model', 'steps'))
+def _draw_remainder(model, steps, params, temperature, key, total):
   def step(x, at):
     logits = model.apply(params, x, total) / temperature
     scores = jnp.where(x > 0, -jnp.inf, logits + jax.random.gumbel(jax.random.fold_in(key, at), logits.shape))
-    number = jnp.ceil(total * (at + 1) / _STEPS) - x.sum(1)
+    number = jnp.ceil(total * (at + 1) / steps) - x.sum(1)
     return jnp.where((number > 0)[:, None] & (scores > above(scores, number)[:, None]), 1., x), None
 
-  return jax.lax.scan(step, jnp.zeros((len(total), model.items)), jnp.arange(_STEPS))[0] > 0
+  return jax.lax.scan(step, jnp.zeros((len(total), model.items)), jnp.arange(steps))[0] > 0
 
 
-def draw_autoregressive(params, members, columns, config, temperature, number, seed):
-  """`number` profiles of lengths like those of `members`, as a `Ragged`, in 32 steps each."""
-  draw = functools.partial(_draw_remainder, Remainder(columns, config.hidden), params, temperature)
+def draw_autoregressive(model, params, members, temperature, number, seed):
+  """`number` profiles of lengths like those of `members`, as a `Ragged`, in at most 32 steps each."""
+  def draw(key, lengths):
+    longest = 1 << (int(lengths.max()) - 1).bit_length()  # of few values, each of which is compiled once
+    return _draw_remainder(_short(model, longest), min(longest, _STEPS), params, temperature, key, lengths)
   return drawn(draw, members, number, seed)
 
 
