@@ -304,9 +304,9 @@ def base():
   # Weight of the latents' divergence from N(0, I).
   config.profiles.beta = .3
   # The most steps of the likelihood's training.
-  config.profiles.vae_steps = 1000
+  config.profiles.vae_steps = 2000
   # Learning rate of the likelihood's training.
-  config.profiles.vae_rate = .002
+  config.profiles.vae_rate = .0005
   # Components of the mixture over the latents.
   config.profiles.components = 32
   # The players' loss, as in adversarial.loss.
@@ -367,7 +367,7 @@ def testing(config):
   config.adversarial.update(steps=40, chunk=20, layers=1, dim=32, batch=64, penalty='none')
   config.expand.weights = (.01, .1)
   config.recommender.update(steps=60, chunk=30)
-  config.profiles.update(latent=16, hidden=64, vae_steps=200, steps=120, penalty='none')
+  config.profiles.update(latent=16, hidden=64, vae_steps=200, vae_rate=.002, steps=120, penalty='none')
 
 
 def quick(config):

@@ -49,10 +49,8 @@ _HERE = pathlib.Path(__file__).resolve().parent
 GENERATORS = ('bootstrap', 'marginals', 'markov', 'diffusion', 'transformer', 'prior', 'mixture',
               'Gram matching', 'no critic', 'critic')
 CONTROLS = GENERATORS[:3]
-# What reads a set in the diffusion, and its rate and most steps, by the likelihood of held-out profiles: at the
-# autoencoder's rate `Remainder` loses .07 and .12 nats an item on MovieLens and Last.fm.
+# What reads a set in the diffusion.
 NETWORKS = {'diffusion': profiles.Remainder, 'transformer': profiles.Tokens}
-RATE, STEPS = .0005, 2000
 SIZES = (1, 3)
 TEMPERATURES = (.3, .45, .6, .8)
 # Times that Gram matching goes over the profiles; EASE's regularisation for each generated user where held-out profiles
@@ -77,8 +75,8 @@ def maker(name, some, learned, config, seed):
     return lambda temperature, number: make(members, columns, number, seed)
   if name in NETWORKS:
     model = NETWORKS[name](columns, config.hidden)
-    params, _ = profiles.autoregressive(model, members, some.held_out, learned().factors, dataclasses.replace(
-      config, vae_rate=RATE, vae_steps=STEPS), keys(seed)[0], around(name))
+    params, _ = profiles.autoregressive(model, members, some.held_out, learned().factors, config, keys(seed)[0],
+                                        around(name))
     return lambda temperature, number: profiles.draw_autoregressive(model, params, members, temperature, number, seed)
   if name in ('no critic', 'critic'):
     fitted = trained_on(learned(), some, dataclasses.replace(
@@ -191,8 +189,7 @@ def main():
   data, folder = prepared.sha256(), pathlib.Path(options.workdir) / options.dataset
 
   def kept(name, seed, compute):
-    key = artifacts.digest(data, dataclasses.asdict(config), TEMPERATURES, SWEEPS, REG, RATE, STEPS, HELD_OUT,
-                           GRIDS, name, seed)
+    key = artifacts.digest(data, dataclasses.asdict(config), TEMPERATURES, SWEEPS, REG, HELD_OUT, GRIDS, name, seed)
     return artifacts.cached(str(folder / f'{name}.{seed}.npz'), key, compute)[0]
 
   real = kept('real', 0, lambda: flat(1, utility.measure(prepared.histories, prepared, None, RECOMMENDERS,

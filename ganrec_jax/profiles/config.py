@@ -45,9 +45,9 @@ class ProfileConfig:
   hidden: int = 400
   dropout: float = .3
   beta: float = .3
-  vae_rate: float = .002
+  vae_rate: float = .0005
   vae_batch: int = 128
-  vae_steps: int = 1000
+  vae_steps: int = 2000
   vae_chunk: int = 50
   vae_patience: int = 5
   components: int = 32
