@@ -23,6 +23,9 @@ def test_a_run_changes_what_it_says_and_the_default_nothing():
     assert {field for field, value in dataclasses.asdict(config).items()
             if value != getattr(ProfileConfig(), field)} == set(run.changes), name
     assert all((steps or 0) <= config.steps for steps, _ in run.points), name
+    # Those that leave the autoencoder alone share one.
+    likelihood = set(run.changes) & set(sweeps.LIKELIHOOD)
+    assert (sweeps.likelihood_of(config) == ProfileConfig()) == (not likelihood), name
 
 
 @pytest.fixture(scope='module')
@@ -58,7 +61,7 @@ def test_a_run_that_diverges_is_kept_as_such(monkeypatch, prepared):
   monkeypatch.setattr(sweeps.generator, 'draw', lambda fitted, temperature, key, number: (fitted, temperature))
   monkeypatch.setattr(sweeps, 'judged', lambda drawn, *rest: dict.fromkeys(sweeps.MEASURES, float(drawn[0]['steps'])))
   start = dataclasses.replace(_learned(), factors=np.eye(48))
-  found = sweeps.measured(sweeps.DEFAULT, prepared, lambda width: start, 0)
+  found = sweeps.measured(sweeps.DEFAULT, prepared, lambda config: start, 0)
   due = [steps if steps is not None and steps < 300 else np.nan for steps, _ in sweeps.RUNS[sweeps.DEFAULT].points]
   for measure in sweeps.MEASURES:
     np.testing.assert_array_equal(found[measure], due)
