@@ -46,11 +46,10 @@ from ganrec_jax.profiles.config import ProfileConfig
 from ganrec_jax.stages import prepare
 
 _HERE = pathlib.Path(__file__).resolve().parent
-GENERATORS = ('bootstrap', 'marginals', 'markov', 'diffusion', 'transformer', 'prior', 'mixture',
-              'Gram matching', 'no critic', 'critic')
-CONTROLS = GENERATORS[:3]
+CONTROLS = ('bootstrap', 'marginals', 'markov')
 # What reads a set in the diffusion.
 NETWORKS = {'diffusion': profiles.Remainder, 'transformer': profiles.Tokens}
+GENERATORS = (*CONTROLS, *NETWORKS, 'prior', 'mixture', 'Gram matching', 'no critic', 'critic')
 SIZES = (1, 3)
 TEMPERATURES = (.3, .45, .6, .8)
 # Times that Gram matching goes over the profiles; EASE's regularisation for each generated user where held-out profiles

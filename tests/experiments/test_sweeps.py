@@ -26,6 +26,8 @@ def test_a_run_changes_what_it_says_and_the_default_nothing():
     # Those that leave the autoencoder alone share one.
     likelihood = set(run.changes) & set(sweeps.LIKELIHOOD)
     assert (sweeps.likelihood_of(config) == ProfileConfig()) == (not likelihood), name
+  assert {field.name for field in dataclasses.fields(ProfileConfig) if field.name.startswith('vae_')} <= set(
+    sweeps.LIKELIHOOD)
 
 
 @pytest.fixture(scope='module')
