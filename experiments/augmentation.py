@@ -3,14 +3,17 @@
     python experiments/augmentation.py --dataset=movielens --data=DIR --workdir=DIR
 
 For each draw a generator of profiles learns from the training histories, without its critic ('no critic') and with it
-('critic'); 3 generated users for each real one join the training, each weighing as much as validation likes best (a
-grid that has 0, real users alone). 'bootstrap' are as many copies of real users. The regularisation is chosen along
-with the weight, for real users alone likewise. Stated is NDCG@20 on test, and the difference to real users alone and
-of critic to no critic, paired over users and draws, Holm's correction over all cells.
+('critic'); generated users join the training, each weighing as much as validation likes best (a grid that has 0, real
+users alone). With ', new items' they are the same users with the new items that their texts put among what they would
+have taken. 'bootstrap' are as many copies of real users. The regularisation is chosen along with the weight, for real
+users alone likewise; who is asked for new items as well is chosen by the mean of both tasks. Stated is NDCG@20 on test,
+and the difference to real users alone and of critic to no critic, paired over users and draws, Holm's correction over
+all cells.
 
-Recommenders: EASE, CEASE (EASE with the content kernel of frozen texts), and ours, the closed form with that kernel and
-its knobs turned. A row of generated users stands for as many users as its weight says. What is done is kept in the work
-directory. It leaves `augmentation.NAME.json` beside this file.
+Recommenders: EASE and CEASE (EASE with the content kernel of frozen texts), with 10 generated users for each real one,
+and ours, the closed form with that kernel and its knobs turned, with 3, which weigh as much together. A row of
+generated users stands for as many users as its weight says. What is done is kept in the work directory. It leaves
+`augmentation.NAME.json` beside this file.
 """
 
 import dataclasses
@@ -27,11 +30,11 @@ from tqdm import tqdm
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))  # a script sees only its own folder
 
 from experiments.bench import rows
-from experiments.bench.learned import HELD_OUT, keys, learn, people, trained_on
+from experiments.bench.learned import HELD_OUT, keys, learn, people, played
 from experiments.bench.options import parser_of
 from experiments.peers import problem
 from ganrec_jax import artifacts, pipeline
-from ganrec_jax.data.ragged import Ragged
+from ganrec_jax.data.ragged import Ragged, select, take
 from ganrec_jax.evaluation import ranking
 from ganrec_jax.models import cease, closed_form
 from ganrec_jax.profiles import controls, generator
@@ -40,25 +43,35 @@ from ganrec_jax.profiles.utility import applied, score_linear
 from ganrec_jax.stages import recommend, tune
 
 _HERE = pathlib.Path(__file__).resolve().parent
-SOURCES = ('bootstrap', 'no critic', 'critic')
-SIZE, TEMPERATURE = 3, .6
-WEIGHTS = (.03, .1, .3, 1.)
+NEW = ', new items'
+SOURCES = ('bootstrap', 'no critic', 'critic', f'no critic{NEW}', f'critic{NEW}')
+TEMPERATURE = .6
+# Generated users for each real one, and what they weigh together, in real logs.
+SIZES = {'EASE': 10, 'CEASE': 10, 'ours': 3}
+WEIGHTS = (.1, .3, 1., 3.)
 REGS = {'EASE': (30., 100., 300., 1000.), 'CEASE': (30., 100., 300., 1000.)}
 TASKS = {'EASE': ('warm', 'tail', 'sparse'), 'CEASE': ('warm', 'cold', 'tail', 'sparse'),
          'ours': ('warm', 'cold', 'tail', 'sparse')}
 
 
-def generated(one, seed, size, config):
-  """source -> `Ragged` over `size` generated users for each real one, values are items; and the seconds of training."""
+def generated(one, seed, config):
+  """source -> `Ragged` over ten generated users for each real one, values are items; and the seconds of training."""
   warm, some, start = one.prepared.warm, people(one.prepared, seed), time.perf_counter()
-  number, learned = size * len(some.everybody), learn(some, config, seed)
-  found = {'bootstrap': controls.bootstrap(some.everybody, some.columns, number, seed)}
-  for source in SOURCES[1:]:
+  number, learned = max(SIZES.values()) * len(some.everybody), learn(some, config, seed)
+  copies = controls.bootstrap(some.everybody, some.columns, number, seed)
+  found = {'bootstrap': dataclasses.replace(copies, values=warm[copies.values].astype(np.int32))}
+  for source in ('no critic', 'critic'):
     share = config.adversarial_share * (source == 'critic')
-    fitted = trained_on(learned, some, dataclasses.replace(config, adversarial_share=share), seed)
-    found[source] = generator.draw(fitted, TEMPERATURE, keys(seed)[3], number)
-  return {source: dataclasses.replace(part, values=warm[part.values].astype(np.int32))
-          for source, part in found.items()}, time.perf_counter() - start
+    params = played(learned, some, dataclasses.replace(config, adversarial_share=share), seed)
+    fitted = generator.make(params, learned.prior, warm, one.prepared.dataset.items, one.kernel())
+    found[source + NEW] = generator.draw(fitted, TEMPERATURE, keys(seed)[3], number)
+    found[source] = select(found[source + NEW], one.warm[found[source + NEW].values])
+  return found, time.perf_counter() - start
+
+
+def asked(recommender, source):
+  """Whether the table has the cell: EASE knows of no new items."""
+  return not (recommender == 'EASE' and source and source.endswith(NEW))
 
 
 def gram(one, log):
@@ -92,7 +105,9 @@ def ours(one, judge, extra, weight):
 
 def choices(one, judge, name, extra):
   """The models that validation chooses from, made one at a time: (what it is, (score, params))."""
-  weights = (0.,) if extra is None else WEIGHTS
+  weights = (0.,) if extra is None else tuple(weight / SIZES[name] for weight in WEIGHTS)
+  if extra is not None:
+    extra = take(extra, np.arange(SIZES[name] * (one.prepared.histories.lengths > 0).sum()))
   if name == 'ours':
     for weight in weights:
       yield {'weight': weight}, ours(one, judge, extra, weight)
@@ -111,10 +126,10 @@ def measured(one, name, extra, before):
     extra: the generated users, or None.
     before: the arrays of real users alone, which stay where no weight is better on validation.
   """
-  judge = recommend.Judge(one.tasks('valid'))
+  judge, tasks = recommend.Judge(one.tasks('valid')), [task for task in ('warm', 'cold') if task in TASKS[name]]
   best, model = -np.inf if before is None else float(before['valid']), None
   for option, found in choices(one, judge, name, extra):
-    value = judge(*found, 'warm')
+    value = np.mean([judge(*found, task) for task in tasks])
     if value > best:
       best, model, chosen = value, found, option
   if model is None:
@@ -136,43 +151,41 @@ def ranked(one, name, score, params):
 def run(name, draws, load, workdir):
   """The whole table of a data set, as a dict for JSON."""
   start, found, hashes, seconds = time.perf_counter(), {}, [], []
-  with tqdm(total=draws * len(TASKS) * (1 + len(SOURCES)), unit='cell', mininterval=5) as bar:
+  cells = [(recommender, source) for recommender in TASKS for source in (None, *SOURCES) if asked(recommender, source)]
+  with tqdm(total=draws * len(cells), unit='cell', mininterval=5) as bar:
     for draw in range(draws):
       one = load(draw)
       hashes.append(one.prepared.sha256())
-      make = functools.cache(lambda one=one, draw=draw: generated(one, draw, SIZE, ProfileConfig()))
-      for recommender in TASKS:
-        before = None
-        for source in (None, *SOURCES):
-          bar.set_description(f'{name}, draw {draw}: {recommender}, {source or "real"}')
+      make = functools.cache(lambda one=one, draw=draw: generated(one, draw, ProfileConfig()))
+      for recommender, source in cells:
+        bar.set_description(f'{name}, draw {draw}: {recommender}, {source or "real"}')
+        before = found[recommender, None][draw] if source else None
 
-          def compute(one=one, recommender=recommender, source=source, before=before, make=make):
-            return measured(one, recommender, None if source is None else make()[0][source], before)
+        def compute(one=one, recommender=recommender, source=source, before=before, make=make):
+          return measured(one, recommender, make()[0][source] if source else None, before)
 
-          key = artifacts.digest(hashes[-1], one.config.to_dict(), dataclasses.asdict(ProfileConfig()), recommender,
-                                 source, SIZE, TEMPERATURE, HELD_OUT, WEIGHTS, REGS)
-          file = workdir / f'{name}-{draw}' / f'{recommender}.{source or "real"}.npz'
-          arrays, there = artifacts.cached(str(file), key, compute)
-          before = before or arrays
-          found.setdefault((recommender, source), []).append(arrays)
-          bar.update()
+        key = artifacts.digest(hashes[-1], one.config.to_dict(), dataclasses.asdict(ProfileConfig()), recommender,
+                               source, SIZES, TEMPERATURE, HELD_OUT, WEIGHTS, REGS)
+        file = workdir / f'{name}-{draw}' / f'{recommender}.{(source or "real").replace(", ", "_")}.npz'
+        found.setdefault((recommender, source), []).append(artifacts.cached(str(file), key, compute)[0])
+        bar.update()
       seconds.append(make()[1] if make.cache_info().currsize else None)
   return {'name': name, 'seeds': list(range(draws)), 'data_sha256': hashes, 'git_revision': pipeline.revision(),
           'device': jax.devices()[0].device_kind, 'jax': jax.__version__, 'generator_seconds': seconds,
-          'wall_seconds': time.perf_counter() - start, 'size': SIZE, 'weights': WEIGHTS, 'regs': REGS,
+          'wall_seconds': time.perf_counter() - start, 'sizes': SIZES, 'weights': WEIGHTS, 'regs': REGS,
           'cells': [{'recommender': recommender, 'source': source or 'real',
                      **{task: [float(one[task].mean()) for one in those] for task in TASKS[recommender]},
-                     'weight': [float(one['option.weight']) for one in those]}
+                     'weight': [SIZES[recommender] * float(one['option.weight']) for one in those]}
                     for (recommender, source), those in found.items()],
           'differences': differences(found)}
 
 
 def differences(found, resamples=10000):
   """Each source less real users alone, and critic less no critic: mean, interval, p value and Holm's correction."""
-  out = []
+  out, critics = [], [(f'critic{kind}', f'no critic{kind}') for kind in ('', NEW)]
   for recommender, tasks in TASKS.items():
-    for mine, other in (*((source, None) for source in SOURCES), ('critic', 'no critic')):
-      for task in tasks:
+    for mine, other in (*((source, None) for source in SOURCES), *critics):
+      for task in tasks if asked(recommender, mine) else ():
         cell = rows.difference(found[recommender, mine], found[recommender, other], task, resamples)
         due = np.mean([one[task].mean() for one in found[recommender, None]])
         out.append({'recommender': recommender, 'source': mine, 'to': other or 'real', 'task': task,
@@ -195,8 +208,9 @@ def table(result):
     lines.append(f'| {cell["recommender"]} | {"none" if cell["source"] == "real" else cell["source"]} | '
                  + ' | '.join(parts) + f' | {weights} |')
   lines += ['', 'the critic itself (critic less no critic): ' + ', '.join(
-    f'{one["recommender"]} {one["task"]} {one["percent"]:+.1f}%{"*" * (one["p_holm"] < .05)}'
-    for one in result['differences'] if one['to'] == 'no critic' and one['percent'] is not None)]
+    f'{one["recommender"]}{NEW * one["to"].endswith(NEW)} {one["task"]} {one["percent"]:+.1f}%'
+    f'{"*" * (one["p_holm"] < .05)}'
+    for one in result['differences'] if one['to'].startswith('no critic') and one['percent'] is not None)]
   return '\n'.join(lines)
 
 

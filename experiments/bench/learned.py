@@ -75,11 +75,15 @@ def learn(some, config, seed):
   return Learned(params, prior, factors, time.perf_counter() - start)
 
 
+def played(learned, some, config, seed):
+  """The `ProfileVae`'s parameters after its decoder was trained on, against the critic as far as the config has it."""
+  return game.train(learned.params, learned.prior, some.members, learned.factors, config, keys(seed)[2],
+                    around('game'))[0]
+
+
 def trained_on(learned, some, config, seed):
-  """The `Generator` of a decoder that was trained on, against the critic as far as the config has it."""
-  params, _ = game.train(learned.params, learned.prior, some.members, learned.factors, config, keys(seed)[2],
-                         around('game'))
-  return made(params, learned.prior, some.columns)
+  """The `Generator` of `played`."""
+  return made(played(learned, some, config, seed), learned.prior, some.columns)
 
 
 def made(params, prior, columns):
