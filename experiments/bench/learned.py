@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.peers.profiles import TextVae, plain
 from ganrec_jax.data.ragged import Ragged, take
 from ganrec_jax.models import als, mixture
 from ganrec_jax.profiles import game, generator, likelihood
@@ -66,19 +67,28 @@ def keys(seed):
   return jax.random.split(jax.random.key(seed), 4)
 
 
-def learn(some, config, seed):
-  """Fits autoencoder, prior and factors to the members of `People`."""
+def learn(some, config, seed, texts=None):
+  """Fits autoencoder, prior and factors to the members of `People`.
+
+  The decoder names items by their `texts` as well, float32 `[columns, dim]`, where they are given.
+  """
   start, (first, second, third, _) = time.perf_counter(), keys(seed)
-  params, _ = likelihood.train(some.members, some.held_out, some.columns, config, first, around('autoencoder'))
+  model = None if texts is None else TextVae(some.columns, config.latent, config.hidden, lambda: texts)
+  params, _ = likelihood.train(some.members, some.held_out, some.columns, config, first, around('autoencoder'), model)
+  params = params if texts is None else plain(params, texts)
   prior = likelihood.fit_prior(params, some.members, some.columns, config, second)
   factors = als.fit(some.members, some.columns, np.arange(some.columns), None, als.AlsConfig(), third).items
   return Learned(params, prior, factors, time.perf_counter() - start)
 
 
-def played(learned, some, config, seed):
-  """The `ProfileVae`'s parameters after its decoder was trained on, against the critic as far as the config has it."""
-  return game.train(learned.params, learned.prior, some.members, learned.factors, config, keys(seed)[2],
-                    around('game'))[0]
+def played(learned, some, config, seed, vectors=None, critic=game.CRITIC, noise=0):
+  """The `ProfileVae`'s parameters after its decoder was trained on, against the critic as far as the config has it.
+
+  The critic reads items by the collaborative vectors unless others are given; noise above 0 is another key.
+  """
+  vectors, key = learned.factors if vectors is None else vectors, keys(seed)[2]
+  return game.train(learned.params, learned.prior, some.members, vectors, config,
+                    jax.random.fold_in(key, noise) if noise else key, around('game'), critic)[0]
 
 
 def trained_on(learned, some, config, seed):

@@ -1,9 +1,12 @@
-"""Generators of profiles from elsewhere, held against the project's own: autoregressive diffusion and Gram matching.
+"""Generators of profiles, and critics, held against the project's own.
 
-The diffusion's network reads a set as a bag of items (`Remainder`) or as tokens (`Tokens`).
+From elsewhere are the autoregressive diffusion, whose network reads a set as a bag of items (`Remainder`) or as tokens
+(`Tokens`), and Gram matching. `TextVae` is the project's decoder that names items by their texts as well, `PairCritic`
+its critic that reads pairs.
 """
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import flax.struct
@@ -15,7 +18,7 @@ import optax
 from ganrec_jax.data.ragged import Ragged, pad
 from ganrec_jax.models.blocks import Encoder
 from ganrec_jax.models.cease import cooccurrences, densify
-from ganrec_jax.models.profiles import above
+from ganrec_jax.models.profiles import ProfileVae, above
 from ganrec_jax.profiles.controls import drawn
 from ganrec_jax.profiles.likelihood import flat, gather
 from ganrec_jax.training import loop
@@ -65,6 +68,53 @@ class Tokens(nn.Module):
 def _sizes(x, total):
   """The sizes of sets `x [batch, items]` and of what they will be, `[batch, 2]`, about 0."""
   return jnp.log1p(jnp.stack([x.sum(1), total], 1)) - 3
+
+
+class TextVae(ProfileVae):
+  """A `ProfileVae` whose last layer is the sum of one that reads the items' texts and of a free one, 0 at first.
+
+  Attributes:
+    texts: gives the text vectors float32 `[items, dim]`.
+  """
+  texts: Callable = None
+
+  def setup(self):
+    self.inner, self.code, self.outer = nn.Dense(self.hidden), nn.Dense(2 * self.latent), nn.Dense(self.hidden)
+    self.logits = nn.Dense(self.items, kernel_init=nn.initializers.zeros)
+    self.reading = nn.Dense(self.texts().shape[1], use_bias=False)
+
+  def decode(self, z):
+    """The logits `[batch, items]` of a profile's items."""
+    states = self.states(z)
+    return self.logits(states) + self.reading(states) @ self.texts().T
+
+
+def plain(params, texts):
+  """The parameters of the `ProfileVae` that is the same as a `TextVae`."""
+  params = dict(params['params'])
+  kernel = params.pop('reading')['kernel'] @ texts.T
+  return {'params': params | {'logits': params['logits'] | {'kernel': params['logits']['kernel'] + kernel}}}
+
+
+class PairCritic(nn.Module):
+  """A `ProfileCritic` that reads pairs too: the mean product, by dimension, of the vectors of two of a profile's items.
+
+  Sums of products of pairs are had from sums of squares (Rendle 2010, equation 3).
+  """
+  own: int = 64
+  hidden: int = 128
+
+  @nn.compact
+  def __call__(self, x, vectors):
+    own = self.param('items', nn.initializers.normal(.125), (x.shape[1], self.own))
+    length = x.sum(1, keepdims=True)
+    sums, squares = (jnp.concatenate([x @ vectors**power, x @ own**power], 1) for power in (1, 2))
+    # Vectors of length 1 have products of 1 / dim.
+    pairs = vectors.shape[1] * (sums**2 - squares) / jnp.maximum(length * (length - 1), 1)
+    state = jnp.concatenate([3 * sums / jnp.sqrt(length + 1), pairs, jnp.log1p(length) - 3], 1)
+    for _ in range(2):
+      state = nn.leaky_relu(nn.Dense(self.hidden)(state), .2)
+    return nn.Dense(1)(state)[:, 0]
 
 
 @flax.struct.dataclass

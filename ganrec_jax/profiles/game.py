@@ -16,6 +16,8 @@ from ganrec_jax.training import loop
 from ganrec_jax.training.update import gradient_update, slowable
 
 _DECODER = ('outer', 'logits')
+# Who reads profiles unless another is given.
+CRITIC = ProfileCritic()
 # Draws of the score function for each z, the others of which are the baseline of one.
 _DRAWS = 4
 
@@ -45,11 +47,11 @@ def _optimizers(config):
   return slowable(optax.adam(config.g_rate, .5, .9)), slowable(optax.adam(config.d_rate, 0., .9))
 
 
-def init_state(decoder, vectors, config, key):
+def init_state(decoder, vectors, config, key, critic=CRITIC):
   """The first state: a fitted decoder, and a critic that knows nothing."""
-  critic = jax.jit(ProfileCritic().init)(key, jnp.zeros((1, len(vectors))), vectors)
+  first = jax.jit(critic.init)(key, jnp.zeros((1, len(vectors))), vectors)
   g_optimizer, d_optimizer = _optimizers(config)
-  return GameState(decoder, critic, g_optimizer.init(decoder), d_optimizer.init(critic), jnp.int32(0))
+  return GameState(decoder, first, g_optimizer.init(decoder), d_optimizer.init(first), jnp.int32(0))
 
 
 def _spread(x, weight, batch, axis):
@@ -61,7 +63,7 @@ def _spread(x, weight, batch, axis):
   return held.sum() * 1., (batch * jnp.square(mean).sum() - 1) / max(batch - 1, 1)
 
 
-def make_step(config, columns, encoder, vectors):
+def make_step(config, columns, encoder, vectors, critic=CRITIC):
   """Makes `step(state, batch, axis=None) -> (state, metrics)`: an update of the critic, then one of the decoder.
 
   The decoder descends (1 - s) NLL + s l L_G, where l = |grad NLL| / |grad L_G| on its last layer makes s the
@@ -72,8 +74,9 @@ def make_step(config, columns, encoder, vectors):
     columns: how many items there are.
     encoder: the frozen part of the `ProfileVae`.
     vectors: collaborative item vectors float32 `[columns, dim]`, rows of length 1.
+    critic: a module of profiles `[batch, columns]` and the vectors.
   """
-  model, critic = ProfileVae(columns, config.latent, config.hidden), ProfileCritic()
+  model = ProfileVae(columns, config.latent, config.hidden)
   loss, penalty, share = LOSSES[config.loss], PENALTIES[config.penalty], config.adversarial_share
   draw = draw_relaxed if config.estimator == 'gumbel_softmax' else draw_profiles
   g_optimizer, d_optimizer = _optimizers(config)
@@ -184,7 +187,7 @@ def make_sample(config, columns, length, prior):
   return sample
 
 
-def train(params, prior, profiles, vectors, config, key, around):
+def train(params, prior, profiles, vectors, config, key, around, critic=CRITIC):
   """Trains the decoder on against a critic, or by its likelihood alone where the adversary's share is 0.
 
   Args:
@@ -195,6 +198,7 @@ def train(params, prior, profiles, vectors, config, key, around):
     config: `ProfileConfig`.
     key: of all randomness.
     around: `loop.Surroundings`.
+    critic: a module of profiles `[batch, columns]` and the vectors.
 
   Returns:
     (parameters of the `ProfileVae`, summary of `loop.run`).
@@ -205,9 +209,10 @@ def train(params, prior, profiles, vectors, config, key, around):
   first, steps = jax.random.split(key)
   columns, (decoder, encoder) = len(vectors), parted(params)
   vectors = vectors / jnp.maximum(jnp.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-  state = init_state(decoder, vectors, config, first)
+  state = init_state(decoder, vectors, config, first, critic)
+  length = int(profiles.lengths.max())
   kept, summary = loop.run(
-    make_step(config, columns, encoder, vectors), make_sample(config, columns, int(profiles.lengths.max()), prior),
-    state, flat(profiles), steps, loop.Schedule(config.steps, config.chunk), around,
+    make_step(config, columns, encoder, vectors, critic), make_sample(config, columns, length, prior), state,
+    flat(profiles), steps, loop.Schedule(config.steps, config.chunk), around,
     keep=lambda state: state.decoder, watch=health.watch(columns, float(profiles.lengths.mean())))
   return joined(kept, encoder), summary

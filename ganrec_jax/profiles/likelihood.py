@@ -99,7 +99,7 @@ def make_sample(config, length):
   return sample
 
 
-def train(profiles, held_out, columns, config, key, around):
+def train(profiles, held_out, columns, config, key, around, model=None):
   """Fits the autoencoder and keeps what explains held-out profiles best.
 
   Args:
@@ -108,6 +108,7 @@ def train(profiles, held_out, columns, config, key, around):
     config: `ProfileConfig`.
     key: of all randomness.
     around: `loop.Surroundings`.
+    model: the `ProfileVae`, if it is another than the config's.
 
   Returns:
     (parameters of a `ProfileVae`, summary): `best` is minus the bound, in nats an item of the held-out profiles.
@@ -116,7 +117,7 @@ def train(profiles, held_out, columns, config, key, around):
     Diverged: where a number is not finite, or all is worse than a guess.
   """
   start, steps, look = jax.random.split(key, 3)
-  model, length = ProfileVae(columns, config.latent, config.hidden), int(profiles.lengths.max())
+  model, length = model or ProfileVae(columns, config.latent, config.hidden), int(profiles.lengths.max())
   params = jax.jit(model.init)(start, jnp.zeros((1, columns)), jnp.zeros((1, config.latent)))
   popular = np.log(np.bincount(profiles.values, minlength=columns) + .5)
   params['params']['logits']['bias'] = jnp.asarray(popular - popular.mean(), jnp.float32)
