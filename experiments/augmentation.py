@@ -24,6 +24,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
@@ -57,7 +58,8 @@ TASKS = {'EASE': ('warm', 'tail', 'sparse'), 'CEASE': ('warm', 'cold', 'tail', '
 def generated(one, seed, config):
   """source -> `Ragged` over ten generated users for each real one, values are items; and the seconds of training."""
   warm, some, start = one.prepared.warm, people(one.prepared, seed), time.perf_counter()
-  number, learned = max(SIZES.values()) * len(some.everybody), learn(some, config, seed)
+  number = max(SIZES.values()) * len(some.everybody)
+  learned = learn(some, config, seed, jnp.asarray(one.whitened[warm]))
   copies = controls.bootstrap(some.everybody, some.columns, number, seed)
   found = {'bootstrap': dataclasses.replace(copies, values=warm[copies.values].astype(np.int32))}
   for source in ('no critic', 'critic'):

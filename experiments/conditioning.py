@@ -2,11 +2,11 @@
 
     python experiments/conditioning.py --dataset=movielens --data=DIR --workdir=DIR --seeds=2
 
-The default's critic reads a profile's items by collaborative vectors and by its own, the sums of both; its decoder has
-a free vector of each item, and what it has of a new item is a regression on the items' texts. Against that stand a
-critic that reads the whitened text vectors as well, one that reads pairs of items, a decoder whose last layer reads the
-text vectors beside its free part, and both players reading texts; the default with other noise and without its critic
-say what is much.
+In the plain form the critic reads a profile's items by collaborative vectors and by its own, the sums of both; the
+decoder has a free vector of each item, and what it has of a new item is a regression on the items' texts. Against that
+stand a critic that reads the whitened text vectors as well, one that reads pairs of items, a decoder whose last layer
+reads the text vectors beside its free part (the package's), and both players reading texts; the plain form with other
+noise and without its critic say what is much.
 
 Of 3 N generated users at one temperature are stated, on VALIDATION (test is not read):
 
@@ -65,8 +65,8 @@ class Run:
 
 
 RUNS = {
-  'default': Run(),
-  'default, other noise': Run(noise=1),
+  'plain': Run(),
+  'plain, other noise': Run(noise=1),
   'no critic': Run(share=0.),
   'critic of pairs': Run(critic=PairCritic()),
   'critic reads texts': Run(('critic',)),
@@ -84,7 +84,7 @@ def generated(one, run, learned, seed):
   """The profiles of a `Run`, `Ragged` over 3 N users, values are items, known and new."""
   warm, some, config = one.prepared.warm, people(one.prepared, seed), ProfileConfig()
   factors = unit(np.asarray(learned.factors))
-  vectors = np.concatenate([factors, unit(one.whitened[warm])], 1) if 'critic' in run.texts else factors
+  vectors = np.concatenate([factors, one.whitened[warm]], 1) if 'critic' in run.texts else factors
   params = played(learned, some, dataclasses.replace(config, adversarial_share=run.share), seed, jnp.asarray(vectors),
                   run.critic, run.noise)
   fitted = generator.make(params, learned.prior, warm, one.prepared.dataset.items, one.kernel())
@@ -181,7 +181,7 @@ def main():
   @functools.cache
   def learned(seed, texts):
     return learn(people(one.prepared, seed), ProfileConfig(), seed,
-                 jnp.asarray(unit(one.whitened[one.prepared.warm])) if texts else None)
+                 jnp.asarray(one.whitened[one.prepared.warm]) if texts else None)
 
   users = int((histories.lengths > 0).sum())
   real = kept('real', 0, lambda: {name: np.float64(value) for name, value in (

@@ -50,7 +50,7 @@ def run(workdir, number, out, max_auc=.6, over_budget=False, seed=0, like=''):
         logs.prefix(prepared.dataset.user_ids))
   path = os.path.join(out, 'interactions.csv')
   logs.check_room(path, number, people.members, *to)
-  generators, fault = profiles.fit(space, prepared, content.kernel, people)
+  generators, fault = profiles.fit(space, prepared, content, people)
   key = jax.random.fold_in(space.key('synthesize'), seed)
   light = finished.alike(finished.kernel_with(space, prepared, encoder, like, '--like')) if like else None
   chosen, tried = choice.choose(generators, people.members, people.held_out, items, number, max_auc,

@@ -13,7 +13,7 @@ from ganrec_jax.data import tables
 from ganrec_jax.errors import ConfigError, DataError, UserError
 from ganrec_jax.profiles import logs
 from ganrec_jax.report import synthetic
-from ganrec_jax.stages import profiles
+from ganrec_jax.stages import encode, profiles
 from ganrec_jax.stages.prepare import prepare
 from ganrec_jax.training import interrupt, loop
 
@@ -169,28 +169,30 @@ def test_data_that_are_not_those_of_the_run_are_refused(workdir, tmp_path):
 
 
 def _prepared(path, **options):
-  """A work directory, its config and its data."""
+  """A work directory, its data, and texts that say nothing."""
   config = worlds.config(encoder={'kind': 'none'}, profiles=options)
-  return worlds.workspace_of(config, path), prepare(config)
+  prepared = prepare(config)
+  texts = np.random.default_rng(0).normal(size=(prepared.dataset.items, 4)).astype(np.float32)
+  return worlds.workspace_of(config, path), prepared, encode.Content(None, texts, None, None)
 
 
 def test_a_game_that_diverges_goes_back_to_the_last_good_generator(tmp_path, monkeypatch):
-  space, prepared = _prepared(tmp_path)
+  space, prepared, content = _prepared(tmp_path)
 
   def last_fails(params, prior, members, vectors, config, *rest):
     if config.steps == 120:
       raise loop.Diverged('the critic diverged: d_loss is nan at step 47 (steps 40 to 79)')
     return params, {'steps': config.steps}
   monkeypatch.setattr(profiles.game, 'train', last_fails)
-  found, fault = profiles.fit(space, prepared, None, profiles.population(space, prepared))
+  found, fault = profiles.fit(space, prepared, content, profiles.population(space, prepared))
   assert sorted(found) == [0, 40, 80]
   assert fault.startswith('the critic diverged') and 'after 80 steps of the critic' in fault
 
 
 def test_a_likelihood_that_diverges_ends_the_command(tmp_path):
-  space, prepared = _prepared(tmp_path, vae_rate=1e30)
+  space, prepared, content = _prepared(tmp_path, vae_rate=1e30)
   with pytest.raises(DataError, match=r'the generator of profiles: .* (nan|inf|diverged).*lower profiles\.vae_rate'):
-    profiles.fit(space, prepared, None, profiles.population(space, prepared))
+    profiles.fit(space, prepared, content, profiles.population(space, prepared))
   assert not list(tmp_path.glob('artifacts/profiles_*'))
 
 

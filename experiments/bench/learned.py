@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.peers.profiles import TextVae, plain
 from ganrec_jax.data.ragged import Ragged, take
 from ganrec_jax.models import als, mixture
 from ganrec_jax.profiles import game, generator, likelihood
@@ -70,12 +69,10 @@ def keys(seed):
 def learn(some, config, seed, texts=None):
   """Fits autoencoder, prior and factors to the members of `People`.
 
-  The decoder names items by their `texts` as well, float32 `[columns, dim]`, where they are given.
+  The decoder names items by their `texts` too, float32 `[columns, dim]`, where these are given.
   """
   start, (first, second, third, _) = time.perf_counter(), keys(seed)
-  model = None if texts is None else TextVae(some.columns, config.latent, config.hidden, lambda: texts)
-  params, _ = likelihood.train(some.members, some.held_out, some.columns, config, first, around('autoencoder'), model)
-  params = params if texts is None else plain(params, texts)
+  params, _ = likelihood.train(some.members, some.held_out, some.columns, config, first, around('autoencoder'), texts)
   prior = likelihood.fit_prior(params, some.members, some.columns, config, second)
   factors = als.fit(some.members, some.columns, np.arange(some.columns), None, als.AlsConfig(), third).items
   return Learned(params, prior, factors, time.perf_counter() - start)

@@ -1,12 +1,10 @@
 """Generators of profiles, and critics, held against the project's own.
 
 From elsewhere are the autoregressive diffusion, whose network reads a set as a bag of items (`Remainder`) or as tokens
-(`Tokens`), and Gram matching. `TextVae` is the project's decoder that names items by their texts as well, `PairCritic`
-its critic that reads pairs.
+(`Tokens`), and Gram matching. `PairCritic` is the project's critic that reads pairs as well.
 """
 
 import functools
-from collections.abc import Callable
 
 import flax.linen as nn
 import flax.struct
@@ -18,7 +16,7 @@ import optax
 from ganrec_jax.data.ragged import Ragged, pad
 from ganrec_jax.models.blocks import Encoder
 from ganrec_jax.models.cease import cooccurrences, densify
-from ganrec_jax.models.profiles import ProfileVae, above
+from ganrec_jax.models.profiles import above
 from ganrec_jax.profiles.controls import drawn
 from ganrec_jax.profiles.likelihood import flat, gather
 from ganrec_jax.training import loop
@@ -68,32 +66,6 @@ class Tokens(nn.Module):
 def _sizes(x, total):
   """The sizes of sets `x [batch, items]` and of what they will be, `[batch, 2]`, about 0."""
   return jnp.log1p(jnp.stack([x.sum(1), total], 1)) - 3
-
-
-class TextVae(ProfileVae):
-  """A `ProfileVae` whose last layer is the sum of one that reads the items' texts and of a free one, 0 at first.
-
-  Attributes:
-    texts: gives the text vectors float32 `[items, dim]`.
-  """
-  texts: Callable = None
-
-  def setup(self):
-    self.inner, self.code, self.outer = nn.Dense(self.hidden), nn.Dense(2 * self.latent), nn.Dense(self.hidden)
-    self.logits = nn.Dense(self.items, kernel_init=nn.initializers.zeros)
-    self.reading = nn.Dense(self.texts().shape[1], use_bias=False)
-
-  def decode(self, z):
-    """The logits `[batch, items]` of a profile's items."""
-    states = self.states(z)
-    return self.logits(states) + self.reading(states) @ self.texts().T
-
-
-def plain(params, texts):
-  """The parameters of the `ProfileVae` that is the same as a `TextVae`."""
-  params = dict(params['params'])
-  kernel = params.pop('reading')['kernel'] @ texts.T
-  return {'params': params | {'logits': params['logits'] | {'kernel': params['logits']['kernel'] + kernel}}}
 
 
 class PairCritic(nn.Module):

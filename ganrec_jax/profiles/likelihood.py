@@ -11,7 +11,7 @@ import optax
 from ganrec_jax.data.ragged import pad
 from ganrec_jax.models import mixture
 from ganrec_jax.models.cease import densify
-from ganrec_jax.models.profiles import ProfileVae, negative_elbo, unit_rows
+from ganrec_jax.models.profiles import ProfileVae, TextVae, negative_elbo, plain, unit_rows
 from ganrec_jax.training import loop
 from ganrec_jax.training.update import gradient_update, slowable
 
@@ -99,7 +99,7 @@ def make_sample(config, length):
   return sample
 
 
-def train(profiles, held_out, columns, config, key, around, model=None):
+def train(profiles, held_out, columns, config, key, around, texts=None):
   """Fits the autoencoder and keeps what explains held-out profiles best.
 
   Args:
@@ -108,7 +108,7 @@ def train(profiles, held_out, columns, config, key, around, model=None):
     config: `ProfileConfig`.
     key: of all randomness.
     around: `loop.Surroundings`.
-    model: the `ProfileVae`, if it is another than the config's.
+    texts: float32 `[columns, dim]`, text vectors by which the decoder names items beside free ones, or None.
 
   Returns:
     (parameters of a `ProfileVae`, summary): `best` is minus the bound, in nats an item of the held-out profiles.
@@ -117,7 +117,8 @@ def train(profiles, held_out, columns, config, key, around, model=None):
     Diverged: where a number is not finite, or all is worse than a guess.
   """
   start, steps, look = jax.random.split(key, 3)
-  model, length = model or ProfileVae(columns, config.latent, config.hidden), int(profiles.lengths.max())
+  length, sizes = int(profiles.lengths.max()), (columns, config.latent, config.hidden)
+  model = ProfileVae(*sizes) if texts is None else TextVae(*sizes, lambda: texts)
   params = jax.jit(model.init)(start, jnp.zeros((1, columns)), jnp.zeros((1, config.latent)))
   popular = np.log(np.bincount(profiles.values, minlength=columns) + .5)
   params['params']['logits']['bias'] = jnp.asarray(popular - popular.mean(), jnp.float32)
@@ -130,7 +131,7 @@ def train(profiles, held_out, columns, config, key, around, model=None):
     raise loop.Diverged(f'the autoencoder diverged: held-out profiles cost {-summary["best"]:.4g} nats an item at '
                         f'best, a guess among {columns} items {np.log(columns):.4g} '
                         f'(steps 0 to {summary["steps"] - 1})')
-  return params, summary
+  return params if texts is None else plain(params, texts), summary
 
 
 def _make_look(model, config, held_out, key):

@@ -70,12 +70,12 @@ def configured(config):
   return ProfileConfig(**{name: value for name, value in options.items() if name != 'held_out'})
 
 
-def fit(workspace, prepared, kernel, people):
+def fit(workspace, prepared, content, people):
   """Trains the generator, or takes it from the work directory, with the critic for none to all of its steps.
 
   Args:
     workspace, prepared: the surroundings and the data.
-    kernel: the content kernel, which tells what the generator makes of new items.
+    content: `encode.Content`: by its text vectors the generator names items, and by its kernel it knows new ones.
     people: `Population`.
 
   Returns:
@@ -90,13 +90,14 @@ def fit(workspace, prepared, kernel, people):
   place[warm] = np.arange(len(warm))
   members, held_out = (dataclasses.replace(rows, values=place[rows.values])
                        for rows in (people.members, people.held_out))
-  seen = hashlib.sha256(people.members.offsets.tobytes() + people.members.values.tobytes()).hexdigest()
-  key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(), seen,
-                         dataclasses.asdict(guards_of(workspace.config)))
+  texts = content.items[warm]
+  read = hashlib.sha256(b''.join(one.tobytes() for one in (people.members.offsets, people.members.values, texts)))
+  key = artifacts.digest(VERSION, dataclasses.asdict(config), workspace.config.seed, prepared.sha256(),
+                         read.hexdigest(), dataclasses.asdict(guards_of(workspace.config)))
 
   def likely():
     params, summary = likelihood.train(members, held_out, len(warm), config, workspace.key('profiles likelihood'),
-                                       workspace.surroundings('profiles_likelihood', key))
+                                       workspace.surroundings('profiles_likelihood', key), jnp.asarray(texts))
     prior = likelihood.fit_prior(params, members, len(warm), config, workspace.key('profiles prior'))
     logging.info('profiles: %.3f nats an item of held-out ones', -summary['best'])
     # The critic reads items by these; the base model's factors would know those who judge.
@@ -123,7 +124,7 @@ def fit(workspace, prepared, kernel, people):
     fault = (f'{error}; the generator goes back to what it was after {int(fitted[-1]["steps"])} steps of the critic; '
              'a lower profiles.g_rate or profiles.d_rate may help')
     logging.warning('profiles: %s', fault)
-  return {int(one['steps']): generator.make(one['params'], prior, warm, prepared.dataset.items, kernel)
+  return {int(one['steps']): generator.make(one['params'], prior, warm, prepared.dataset.items, content.kernel)
           for one in fitted}, fault
 
 

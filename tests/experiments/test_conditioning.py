@@ -11,30 +11,11 @@ import pytest
 
 from experiments import conditioning
 from experiments.bench import learned
-from experiments.peers.profiles import PairCritic, TextVae, plain
+from experiments.peers.profiles import PairCritic
 from ganrec_jax.data.ragged import group
-from ganrec_jax.models.profiles import ProfileVae
 from ganrec_jax.profiles import game
 from ganrec_jax.profiles.config import ProfileConfig
 from tests.profiles import worlds
-
-
-def _texts(items=7):
-  return jnp.asarray(np.random.default_rng(0).normal(size=(items, 3)), jnp.float32)
-
-
-def test_a_decoder_that_reads_texts_is_a_plain_one_of_other_parameters():
-  texts, noise = _texts(), jax.random.normal(jax.random.key(1), (5, 2))
-  model = TextVae(7, 2, 4, lambda: texts)
-  params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 7)), noise[:1])
-  free = jax.random.normal(jax.random.key(2), (4, 7))
-  assert not params['params']['logits']['kernel'].any()
-  params['params']['logits']['kernel'] = free
-  x = jax.random.uniform(jax.random.key(3), (5, 7))
-  for mine, due in zip(ProfileVae(7, 2, 4).apply(plain(params, texts), x, noise), model.apply(params, x, noise),
-                       strict=True):
-    np.testing.assert_allclose(mine, due, atol=1e-5)
-  assert np.abs(np.asarray(plain(params, texts)['params']['logits']['kernel'] - free)).max() > .01
 
 
 def test_a_critic_of_pairs_reads_the_products_of_two_of_a_profiles_items():
@@ -124,9 +105,9 @@ def test_records_are_shares_of_what_real_users_give():
   seeds = [{'ease': .1, 'ials': .2, 'new': .3, 'share': .25, 'auc': .6, 'seconds': 5.},
            {'ease': .2, 'ials': .2, 'new': .15, 'share': .5, 'auc': .5, 'seconds': 7.}]
   other = [dict(one, ease=one['ease'] + .02) for one in seeds]
-  found = conditioning.cells({'default': seeds, 'critic of pairs': other}, {'ease': .2, 'ials': .4, 'new': .6})
+  found = conditioning.cells({'plain': seeds, 'critic of pairs': other}, {'ease': .2, 'ials': .4, 'new': .6})
   assert found[0]['ease'] == [.5, 1] and found[0]['new'] == [.5, .25] and found[0]['auc'] == [.6, .5]
   lines = conditioning.table({'cells': found}).splitlines()
-  assert lines[2] == '| default | 50.0, 100.0 | 50.0, 50.0 | 50.0, 25.0 | 25.0, 50.0 | 0.600, 0.500 | 6 |'
+  assert lines[2] == '| plain | 50.0, 100.0 | 50.0, 50.0 | 50.0, 25.0 | 25.0, 50.0 | 0.600, 0.500 | 6 |'
   assert lines[3].startswith('| critic of pairs | +10.0, +10.0 | +0.0, +0.0 |')
-  assert dataclasses.replace(conditioning.RUNS['default'], noise=1) == conditioning.RUNS['default, other noise']
+  assert dataclasses.replace(conditioning.RUNS['plain'], noise=1) == conditioning.RUNS['plain, other noise']

@@ -90,3 +90,18 @@ def test_listed_profiles_are_encoded_as_rows_are():
   due = model.apply(params, profiles.unit_rows(items, there, 6), method='encode')
   found = model.apply(params, items, there, method='encode_listed')
   jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, due)
+
+
+def test_a_decoder_that_reads_texts_is_a_plain_one_of_other_parameters():
+  texts = jnp.asarray(np.random.default_rng(0).normal(size=(7, 3)), jnp.float32)
+  noise = jax.random.normal(jax.random.key(1), (5, 2))
+  model = profiles.TextVae(7, 2, 4, lambda: texts)
+  params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 7)), noise[:1])
+  free = jax.random.normal(jax.random.key(2), (4, 7))
+  assert not params['params']['logits']['kernel'].any()
+  params['params']['logits']['kernel'] = free
+  x = jax.random.uniform(jax.random.key(3), (5, 7))
+  same = profiles.ProfileVae(7, 2, 4).apply(profiles.plain(params, texts), x, noise)
+  for mine, due in zip(same, model.apply(params, x, noise), strict=True):
+    np.testing.assert_allclose(mine, due, atol=1e-5)
+  assert np.abs(np.asarray(profiles.plain(params, texts)['params']['logits']['kernel'] - free)).max() > .01
