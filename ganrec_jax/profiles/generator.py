@@ -18,6 +18,8 @@ BATCH = 1024
 _ROWS = 64
 # Latents of which a profile that is asked for takes the best.
 ASKED = 20
+# Latents by which the frequency of new items is set.
+_LATENTS = 2048
 # Noise variances of the kernel ridge regression that are tried for new items, leave-one-out.
 _RIDGES = (.1, .3, 1., 3., 10.)
 
@@ -50,7 +52,9 @@ def make(params, prior, warm_items, num_items, kernel):
   """The `Generator` of a fitted `ProfileVae` over the warm items, extended to the cold ones by their texts.
 
   What the last layer holds of a cold item is the kernel ridge regression of what it holds of warm ones; the noise
-  variance is the one that predicts warm items best, each from the others. Without a kernel cold items never occur.
+  variance is the one that predicts warm items best, each from the others. What is predicted varies less than what is
+  learned, so such items would be drawn too rarely; an offset makes them as frequent as warm ones are that are predicted
+  from the others likewise. Without a kernel cold items never occur.
 
   Args:
     params: of the `ProfileVae`.
@@ -71,11 +75,23 @@ def make(params, prior, warm_items, num_items, kernel):
     fits = [regression.fit(kernel, warm_items, cold, ridge) for ridge in _RIDGES]
     errors = [float(jnp.square(fit.leave_one_out(targets - mean) - (targets - mean)).sum()) for fit in fits]
     best = fits[int(np.argmin(errors))]
-    predicted = best.predict(targets - mean) + mean
-    # Popularity is exp(bias): its mean lies half the variance that the text leaves above that of the logarithm.
-    missed = jnp.square(best.leave_one_out(targets - mean) - (targets - mean))[:, -1].mean()
-    outer, bias = outer.at[:, cold].set(predicted[:, :-1].T), bias.at[cold].set(predicted[:, -1] + missed / 2)
+    predicted, each = (found + mean for found in (best.predict(targets - mean), best.leave_one_out(targets - mean)))
+    z, _ = draw_latents(prior, jax.random.key(0), _LATENTS)
+    offset = -jnp.log(_frequency(jnp.tanh(z @ inner['kernel'] + inner['bias']), targets, each))
+    outer, bias = outer.at[:, cold].set(predicted[:, :-1].T), bias.at[cold].set(predicted[:, -1] + offset)
   return Generator(inner['kernel'], inner['bias'], outer, bias, jnp.asarray(warm), prior)
+
+
+@jax.jit
+def _frequency(states, learned, predicted):
+  """How often `predicted` items `[m, hidden + 1]` are drawn for each time that they are as they were `learned`.
+
+  Mean over the `states [n, hidden]`; the last column is the bias.
+  """
+  def one(state):
+    logits = (rows[:, :-1] @ state + rows[:, -1] for rows in (predicted, learned))
+    return jnp.exp(jnp.subtract(*map(jax.nn.logsumexp, logits)))
+  return jax.lax.map(one, states, batch_size=_ROWS).mean()
 
 
 @functools.partial(jax.jit, static_argnames=('batch', 'each'))

@@ -144,6 +144,28 @@ def test_new_items_come_by_their_texts_and_push_out_none(fitted):
     assert (beside == due).mean() > .8
 
 
+@pytest.mark.parametrize('spread', [0., 1.5])
+def test_new_items_are_as_frequent_as_known_ones_however_little_texts_tell(fitted, spread):
+  _, params, prior, _ = fitted
+  # Half as many new items as known ones, a third of all; texts tell the taste, but not how popular an item is.
+  warm, total = np.arange(planted.ITEMS), planted.ITEMS + planted.ITEMS // 2
+  taste = np.append(np.repeat(np.arange(4), planted.EACH), np.repeat(np.arange(4), planted.EACH // 2))
+  kernel = with_unit_diagonal(jnp.where(taste[:, None] == taste, .9, .05))
+  last = params['params']['logits']
+  bias = last['bias'] + spread * jax.random.normal(jax.random.key(0), last['bias'].shape)
+  made = generator.make({'params': params['params'] | {'logits': last | {'bias': bias}}}, prior, warm, total, kernel)
+  drawn = generator.draw(made, 1., jax.random.key(5), 2000)
+  assert .26 < (drawn.values >= planted.ITEMS).mean() < .4
+
+
+def test_the_frequency_of_predicted_items_is_that_of_their_softmax():
+  rng = np.random.default_rng(0)
+  states, learned, predicted = (rng.normal(size=size).astype(np.float32) for size in ((5, 3), (4, 4), (4, 4)))
+  due = np.mean([np.exp(predicted[:, :3] @ state + predicted[:, 3]).sum()
+                 / np.exp(learned[:, :3] @ state + learned[:, 3]).sum() for state in states])
+  np.testing.assert_allclose(generator._frequency(states, learned, predicted), due, rtol=1e-5)
+
+
 @pytest.mark.parametrize(('field', 'value'), [
   ('latent', 0), ('dropout', 1.), ('loss', 'magic'), ('penalty', 'magic'), ('estimator', 'magic'), ('temperature', 0.),
   ('steps', -1), ('adversarial_share', 1.), ('g_rate', 0.)])
