@@ -11,9 +11,10 @@ and the difference to real users alone and of critic to no critic, paired over u
 all cells.
 
 Recommenders: EASE and CEASE (EASE with the content kernel of frozen texts), with 10 generated users for each real one,
-and ours, the closed form with that kernel and its knobs turned, with 3, which weigh as much together. A row of
-generated users stands for as many users as its weight says. What is done is kept in the work directory. It leaves
-`augmentation.NAME.json` beside this file.
+and ours, the closed form with that kernel and its knobs turned, with 3, which weigh as much together. 'ours + CEASE'
+adds to the scores of ours among new items a share of CEASE's, both standardised over these; 0 is among the shares. A
+row of generated users stands for as many users as its weight says. What is done is kept in the work directory. It
+leaves `augmentation.NAME.json` beside this file.
 """
 
 import dataclasses
@@ -51,8 +52,10 @@ TEMPERATURE = .6
 SIZES = {'EASE': 10, 'CEASE': 10, 'ours': 3}
 WEIGHTS = (.1, .3, 1., 3.)
 REGS = {'EASE': (30., 100., 300., 1000.), 'CEASE': (30., 100., 300., 1000.)}
+# Regularisation of CEASE beside ours, and its shares.
+BLENDED, BLENDED_REG, SHARES = 'ours + CEASE', 300., (.1, .25, .5)
 TASKS = {'EASE': ('warm', 'tail', 'sparse'), 'CEASE': ('warm', 'cold', 'tail', 'sparse'),
-         'ours': ('warm', 'cold', 'tail', 'sparse')}
+         'ours': ('warm', 'cold', 'tail', 'sparse'), BLENDED: ('cold',)}
 
 
 def generated(one, seed, config):
@@ -72,8 +75,8 @@ def generated(one, seed, config):
 
 
 def asked(recommender, source):
-  """Whether the table has the cell: EASE knows of no new items."""
-  return not (recommender == 'EASE' and source and source.endswith(NEW))
+  """Whether the table has the cell: EASE knows of no new items, and 'ours + CEASE' is asked for nothing else."""
+  return source is None or recommender not in ('EASE', BLENDED) or (recommender == BLENDED) == source.endswith(NEW)
 
 
 def gram(one, log):
@@ -105,32 +108,59 @@ def ours(one, judge, extra, weight):
   return closed_form.score, fitted.turned(tune.search(judge, fitted))
 
 
-def choices(one, judge, name, extra):
-  """The models that validation chooses from, made one at a time: (what it is, (score, params))."""
-  weights = (0.,) if extra is None else tuple(weight / SIZES[name] for weight in WEIGHTS)
+@jax.jit
+def score_blended(params, users):
+  """The scores of ours plus a share of CEASE's, float32 `[batch, items]`, each standardised over the new items."""
+  mine, theirs, new, share = params
+
+  def standard(scores):
+    return (scores - scores[:, new].mean(1, keepdims=True)) / jnp.maximum(scores[:, new].std(1, keepdims=True), 1e-9)
+  return standard(closed_form.score(mine, users)) + share * standard(score_linear(theirs, users))
+
+
+def choices(one, base, judge, name, extra):
+  """The models that validation chooses from, made one at a time: (what it is, (score, params)).
+
+  Args:
+    one: `Problem`.
+    base: `base() -> (score, params)`, ours on real users alone.
+    judge: `recommend.Judge` of validation.
+    name: of the recommender.
+    extra: the generated users, or None.
+  """
+  size = SIZES.get(name, SIZES['CEASE'])
+  weights = (0.,) if extra is None else tuple(weight / size for weight in WEIGHTS)
   if extra is not None:
-    extra = take(extra, np.arange(SIZES[name] * (one.prepared.histories.lengths > 0).sum()))
+    extra = take(extra, np.arange(size * (one.prepared.histories.lengths > 0).sum()))
   if name == 'ours':
     for weight in weights:
-      yield {'weight': weight}, ours(one, judge, extra, weight)
+      yield {'weight': weight}, ours(one, judge, extra, weight) if weight else base()
     return
   real, more = gram(one, one.prepared.histories), 0. if extra is None else gram(one, extra)
+  if name == BLENDED:
+    new = jnp.asarray(np.flatnonzero(~one.warm))
+    for weight in weights:
+      theirs = linear(one, .5, real, more, weight, BLENDED_REG)[1]
+      for share in (*SHARES, 0.) if extra is None else SHARES:
+        yield {'weight': weight, 'share': share}, (score_blended, (base()[1], theirs, new, jnp.float32(share)))
+    return
   for weight, reg in itertools.product(weights, REGS[name]):
     yield {'weight': weight, 'reg': reg}, linear(one, .5 * (name == 'CEASE'), real, more, weight, reg)
 
 
-def measured(one, name, extra, before):
+def measured(one, base, name, extra, before):
   """NDCG@20 on test of each user of each task, as arrays for an artifact, of what validation likes best.
 
   Args:
     one: `Problem`.
+    base: `base() -> (score, params)`, ours on real users alone.
     name: of the recommender.
     extra: the generated users, or None.
     before: the arrays of real users alone, which stay where no weight is better on validation.
   """
   judge, tasks = recommend.Judge(one.tasks('valid')), [task for task in ('warm', 'cold') if task in TASKS[name]]
   best, model = -np.inf if before is None else float(before['valid']), None
-  for option, found in choices(one, judge, name, extra):
+  for option, found in choices(one, base, judge, name, extra):
     value = np.mean([judge(*found, task) for task in tasks])
     if value > best:
       best, model, chosen = value, found, option
@@ -159,12 +189,13 @@ def run(name, draws, load, workdir):
       one = load(draw)
       hashes.append(one.prepared.sha256())
       make = functools.cache(lambda one=one, draw=draw: generated(one, draw, ProfileConfig()))
+      base = functools.cache(lambda one=one: ours(one, recommend.Judge(one.tasks('valid')), None, 0.))
       for recommender, source in cells:
         bar.set_description(f'{name}, draw {draw}: {recommender}, {source or "real"}')
         before = found[recommender, None][draw] if source else None
 
-        def compute(one=one, recommender=recommender, source=source, before=before, make=make):
-          return measured(one, recommender, make()[0][source] if source else None, before)
+        def compute(one=one, base=base, recommender=recommender, source=source, before=before, make=make):
+          return measured(one, base, recommender, make()[0][source] if source else None, before)
 
         key = artifacts.digest(hashes[-1], one.config.to_dict(), dataclasses.asdict(ProfileConfig()), recommender,
                                source, SIZES, TEMPERATURE, HELD_OUT, WEIGHTS, REGS)
@@ -177,7 +208,8 @@ def run(name, draws, load, workdir):
           'wall_seconds': time.perf_counter() - start, 'sizes': SIZES, 'weights': WEIGHTS, 'regs': REGS,
           'cells': [{'recommender': recommender, 'source': source or 'real',
                      **{task: [float(one[task].mean()) for one in those] for task in TASKS[recommender]},
-                     'weight': [SIZES[recommender] * float(one['option.weight']) for one in those]}
+                     'weight': [SIZES.get(recommender, SIZES['CEASE']) * float(one['option.weight']) for one in those],
+                     'share': [float(one.get('option.share', 0.)) for one in those]}
                     for (recommender, source), those in found.items()],
           'differences': differences(found)}
 
@@ -207,6 +239,8 @@ def table(result):
         f' ({told[0]["percent"]:+.1f}%{"*" * (told[0]["p_holm"] < .05)})' if told and told[0]['percent'] is not None
         else ''))
     weights = '' if cell['source'] == 'real' else ', '.join(f'{weight:g}' for weight in cell['weight'])
+    if cell['recommender'] == BLENDED:
+      weights += f'; shares {", ".join(f"{share:g}" for share in cell["share"])}'
     lines.append(f'| {cell["recommender"]} | {"none" if cell["source"] == "real" else cell["source"]} | '
                  + ' | '.join(parts) + f' | {weights} |')
   lines += ['', 'the critic itself (critic less no critic): ' + ', '.join(

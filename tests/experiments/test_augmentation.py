@@ -45,3 +45,23 @@ def test_differences_name_who_is_better_than_whom():
   assert told['EASE', 'critic', 'real', 'warm']['p_holm'] < .05
   assert told['EASE', 'critic', 'no critic', 'warm']['percent'] > 5
   assert told['EASE', 'no critic', 'real', 'warm']['mean'] == 0 and told['ours', 'critic', 'real', 'cold']['p'] == 1
+
+
+def test_ours_and_cease_are_added_standardised_over_new_items(monkeypatch):
+  rng = np.random.default_rng(0)
+  mine, theirs = rng.normal(size=(2, 3, 9)).astype(np.float32)
+  mine, new = 50 * mine + 7, np.int32([6, 7, 8])
+  monkeypatch.setattr(augmentation.closed_form, 'score', lambda params, users: params[users])
+  monkeypatch.setattr(augmentation, 'score_linear', lambda params, users: params[users])
+  found = augmentation.score_blended.__wrapped__((mine, theirs, new, np.float32(.5)), np.arange(3))
+  first, second = ((part - part[:, 6:].mean(1, keepdims=True)) / part[:, 6:].std(1, keepdims=True)
+                   for part in (mine, theirs))
+  np.testing.assert_allclose(found, first + .5 * second, atol=1e-4)
+
+
+def test_each_source_has_what_its_recommenders_can_take():
+  asked = {name: [source for source in (None, *augmentation.SOURCES) if augmentation.asked(name, source)]
+           for name in augmentation.TASKS}
+  assert asked['EASE'] == [None, 'bootstrap', 'no critic', 'critic'] and asked['CEASE'] == [None, *augmentation.SOURCES]
+  assert asked['ours'] == asked['CEASE']
+  assert asked[augmentation.BLENDED] == [None, 'no critic, new items', 'critic, new items']
