@@ -80,6 +80,17 @@ def test_what_went_wrong_is_told_in_words_and_on_the_page(made):
   assert 'The critic diverged: d_loss is nan.' in page and 'memorised nobody' not in page
 
 
+def test_a_share_of_next_to_nothing_has_no_interval(made):
+  report = json.loads((made[0] / 'report.json').read_text())
+  first, second = report['utility']['ratios'][:2]
+  first |= {'value': 1.018, 'low': None, 'high': None}
+  second |= {'value': None, 'low': None, 'high': None}
+  page = synthetic.write(report, {'real': np.ones(3) / 3, 'generated': np.ones(3) / 3},
+                         {'real, unseen': np.ones(5), 'generated': np.ones(5)})
+  for told in (synthetic.words(report, 'out'), page):
+    assert '101.8 [no interval]' in told and 'undefined (0 on real data)' in told
+
+
 def test_a_stopped_log_goes_on_to_the_same_bytes(made, workdir, tmp_path, monkeypatch):
   whole, _ = made
   looks = []

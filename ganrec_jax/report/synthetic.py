@@ -81,7 +81,8 @@ def _by_task(report):
 def _ratio(one):
   if one['value'] is None:
     return 'undefined (0 on real data)'
-  return f'{100 * one["value"]:.1f} [{100 * one["low"]:.1f}, {100 * one["high"]:.1f}]'
+  interval = 'no interval' if one['low'] is None else f'{100 * one["low"]:.1f}, {100 * one["high"]:.1f}'
+  return f'{100 * one["value"]:.1f} [{interval}]'
 
 
 def _sections(report):
@@ -120,7 +121,8 @@ def _percent(share):
 def _utility(axes, report):
   rows = [one for _, ones in _by_task(report) for one in ones if one['value'] is not None]
   places = -np.arange(len(rows))
-  value, low, high = (100 * np.array([one[name] for one in rows]) for name in ('value', 'low', 'high'))
+  # Where some resample finds nothing in the real log there is no interval, and no bar.
+  value, low, high = (100 * np.array([one[name] for one in rows], float) for name in ('value', 'low', 'high'))
   axes.errorbar(value, places, xerr=[value - low, high - value], fmt='o', color=LIGHT['first'], capsize=3)
   axes.axvline(100, color=LIGHT['second'], linestyle='--')
   axes.set_yticks(places, [f'{one["task"]}, {_NAMES[one["recommender"]].removeprefix("the ")}' for one in rows])
