@@ -35,6 +35,7 @@ from experiments.bench.learned import HELD_OUT, keys, learn, people, played
 from experiments.bench.options import parser_of
 from experiments.peers import problem
 from experiments.peers.profiles import PairCritic
+from experiments.sweeps import GRIDS, worth
 from ganrec_jax import artifacts, pipeline
 from ganrec_jax.data.ragged import select
 from ganrec_jax.models import cease
@@ -44,7 +45,6 @@ from ganrec_jax.stages import recommend
 
 _HERE = pathlib.Path(__file__).resolve().parent
 SIZE, TEMPERATURE, REG = 3, .6, 300.
-GRIDS = {'ease': ({'reg': 300.}, {'reg': 1000.}), 'ials': ({'unobserved': .1, 'reg': .02},)}
 MEASURES = (*GRIDS, 'new', 'share', 'auc')
 
 
@@ -91,12 +91,6 @@ def generated(one, run, learned, seed):
   return generator.draw(fitted, TEMPERATURE, keys(seed)[3], SIZE * len(some.everybody))
 
 
-def known(profiles, prepared):
-  """NDCG@20 on validation, of known items, of each recommender of `GRIDS` that was fitted on the profiles."""
-  outcomes = utility.measure(profiles, prepared, None, tuple(GRIDS), grids=GRIDS, tasks=())
-  return {name: max(outcome.tried) for name, outcome in outcomes.items()}
-
-
 def new(one, profiles, kernel, users):
   """NDCG@20 on validation, of new items, of EASE (CEASE with a kernel) by profiles that stand for as many users."""
   number, histories = one.prepared.dataset.items, one.prepared.histories
@@ -125,7 +119,7 @@ def measured(one, name, learn_once, seed):
   familiar = select(drawn, is_known)
   auc = privacy.membership(some.members, some.held_out, dataclasses.replace(familiar, values=place[familiar.values]),
                            some.columns, seed, 1)['auc']
-  found = known(familiar, one.prepared) | {'new': new(one, drawn, None, len(some.everybody)), 'auc': auc,
+  found = worth(familiar, one.prepared) | {'new': new(one, drawn, None, len(some.everybody)), 'auc': auc,
                                            'share': 1 - is_known.mean(), 'seconds': seconds}
   return {measure: np.float64(value) for measure, value in found.items()}
 
@@ -185,7 +179,7 @@ def main():
 
   users = int((histories.lengths > 0).sum())
   real = kept('real', 0, lambda: {name: np.float64(value) for name, value in (
-    known(histories, one.prepared) | {'new': new(one, histories, one.kernel(), users)}).items()})
+    worth(histories, one.prepared) | {'new': new(one, histories, one.kernel(), users)}).items()})
   found = {}
   with tqdm(total=len(RUNS) * options.seeds, unit='run', mininterval=5) as bar:
     for name in RUNS:
