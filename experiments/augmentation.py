@@ -58,10 +58,10 @@ TASKS = {'EASE': ('warm', 'tail', 'sparse'), 'CEASE': ('warm', 'cold', 'tail', '
          'ours': ('warm', 'cold', 'tail', 'sparse'), BLENDED: ('cold',)}
 
 
-def generated(one, seed, config):
-  """source -> `Ragged` over ten generated users for each real one, values are items; and the seconds of training."""
+def generated(one, seed, size, config):
+  """source -> `Ragged` over `size` generated users for each real one, values are items; and the seconds of training."""
   warm, some, start = one.prepared.warm, people(one.prepared, seed), time.perf_counter()
-  number = max(SIZES.values()) * len(some.everybody)
+  number = size * len(some.everybody)
   learned = learn(some, config, seed, jnp.asarray(one.whitened[warm]))
   copies = controls.bootstrap(some.everybody, some.columns, number, seed)
   found = {'bootstrap': dataclasses.replace(copies, values=warm[copies.values].astype(np.int32))}
@@ -188,7 +188,7 @@ def run(name, draws, load, workdir):
     for draw in range(draws):
       one = load(draw)
       hashes.append(one.prepared.sha256())
-      make = functools.cache(lambda one=one, draw=draw: generated(one, draw, ProfileConfig()))
+      make = functools.cache(lambda one=one, draw=draw: generated(one, draw, max(SIZES.values()), ProfileConfig()))
       base = functools.cache(lambda one=one: ours(one, recommend.Judge(one.tasks('valid')), None, 0.))
       for recommender, source in cells:
         bar.set_description(f'{name}, draw {draw}: {recommender}, {source or "real"}')
