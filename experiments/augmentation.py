@@ -48,12 +48,13 @@ _HERE = pathlib.Path(__file__).resolve().parent
 NEW = ', new items'
 SOURCES = ('bootstrap', 'no critic', 'critic', f'no critic{NEW}', f'critic{NEW}')
 TEMPERATURE = .6
-# Generated users for each real one, and what they weigh together, in real logs.
-SIZES = {'EASE': 10, 'CEASE': 10, 'ours': 3}
+# What generated users weigh together, in real logs.
 WEIGHTS = (.1, .3, 1., 3.)
 REGS = {'EASE': (30., 100., 300., 1000.), 'CEASE': (30., 100., 300., 1000.)}
 # Regularisation of CEASE beside ours, and its shares.
 BLENDED, BLENDED_REG, SHARES = 'ours + CEASE', 300., (.1, .25, .5)
+# Generated users for each real one.
+SIZES = {'EASE': 10, 'CEASE': 10, 'ours': 3, BLENDED: 10}
 TASKS = {'EASE': ('warm', 'tail', 'sparse'), 'CEASE': ('warm', 'cold', 'tail', 'sparse'),
          'ours': ('warm', 'cold', 'tail', 'sparse'), BLENDED: ('cold',)}
 
@@ -128,7 +129,7 @@ def choices(one, base, judge, name, extra):
     name: of the recommender.
     extra: the generated users, or None.
   """
-  size = SIZES.get(name, SIZES['CEASE'])
+  size = SIZES[name]
   weights = (0.,) if extra is None else tuple(weight / size for weight in WEIGHTS)
   if extra is not None:
     extra = take(extra, np.arange(size * (one.prepared.histories.lengths > 0).sum()))
@@ -198,7 +199,8 @@ def run(name, draws, load, workdir):
           return measured(one, base, recommender, make()[0][source] if source else None, before)
 
         key = artifacts.digest(hashes[-1], one.config.to_dict(), dataclasses.asdict(ProfileConfig()), recommender,
-                               source, SIZES, TEMPERATURE, HELD_OUT, WEIGHTS, REGS)
+                               source, SIZES, TEMPERATURE, HELD_OUT, WEIGHTS, REGS, BLENDED_REG,
+                               SHARES)
         file = workdir / f'{name}-{draw}' / f'{recommender}.{(source or "real").replace(", ", "_")}.npz'
         found.setdefault((recommender, source), []).append(artifacts.cached(str(file), key, compute)[0])
         bar.update()
@@ -208,7 +210,7 @@ def run(name, draws, load, workdir):
           'wall_seconds': time.perf_counter() - start, 'sizes': SIZES, 'weights': WEIGHTS, 'regs': REGS,
           'cells': [{'recommender': recommender, 'source': source or 'real',
                      **{task: [float(one[task].mean()) for one in those] for task in TASKS[recommender]},
-                     'weight': [SIZES.get(recommender, SIZES['CEASE']) * float(one['option.weight']) for one in those],
+                     'weight': [SIZES[recommender] * float(one['option.weight']) for one in those],
                      'share': [float(one.get('option.share', 0.)) for one in those]}
                     for (recommender, source), those in found.items()],
           'differences': differences(found)}

@@ -16,7 +16,7 @@ import optax
 from ganrec_jax.data.ragged import Ragged, pad
 from ganrec_jax.models.blocks import Encoder
 from ganrec_jax.models.cease import cooccurrences, densify
-from ganrec_jax.models.profiles import above
+from ganrec_jax.models.profiles import above, verdict
 from ganrec_jax.profiles.controls import drawn
 from ganrec_jax.profiles.likelihood import flat, gather
 from ganrec_jax.training import loop
@@ -84,9 +84,7 @@ class PairCritic(nn.Module):
     # Vectors of length 1 have products of 1 / dim.
     pairs = vectors.shape[1] * (sums**2 - squares) / jnp.maximum(length * (length - 1), 1)
     state = jnp.concatenate([3 * sums / jnp.sqrt(length + 1), pairs, jnp.log1p(length) - 3], 1)
-    for _ in range(2):
-      state = nn.leaky_relu(nn.Dense(self.hidden)(state), .2)
-    return nn.Dense(1)(state)[:, 0]
+    return verdict(state, self.hidden)
 
 
 @flax.struct.dataclass

@@ -95,9 +95,14 @@ class ProfileCritic(nn.Module):
     # Apart, since only one of the two has gradients to compute.
     sums = jnp.concatenate([x @ vectors, x @ own], 1)
     state = jnp.concatenate([3 * sums / jnp.sqrt(length + 1), jnp.log1p(length) - 3], 1)
-    for _ in range(2):
-      state = nn.leaky_relu(nn.Dense(self.hidden)(state), .2)
-    return nn.Dense(1)(state)[:, 0]
+    return verdict(state, self.hidden)
+
+
+def verdict(state, hidden):
+  """The logits `[batch]` of a critic's MLP over what it has read, `[batch, features]`; within a compact module."""
+  for _ in range(2):
+    state = nn.leaky_relu(nn.Dense(hidden)(state), .2)
+  return nn.Dense(1)(state)[:, 0]
 
 
 def unit_rows(items, weights, columns):

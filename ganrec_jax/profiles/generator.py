@@ -73,11 +73,12 @@ def make(params, prior, warm_items, num_items, kernel):
     targets = jnp.concatenate([last['kernel'].T, last['bias'][:, None]], 1)
     mean = targets.mean(0)
     fits = [regression.fit(kernel, warm_items, cold, ridge) for ridge in _RIDGES]
-    errors = [float(jnp.square(fit.leave_one_out(targets - mean) - (targets - mean)).sum()) for fit in fits]
-    best = fits[int(np.argmin(errors))]
-    predicted, each = (found + mean for found in (best.predict(targets - mean), best.leave_one_out(targets - mean)))
+    left_out = [fit.leave_one_out(targets - mean) + mean for fit in fits]
+    best = int(np.argmin([float(jnp.square(each - targets).sum()) for each in left_out]))
+    predicted = fits[best].predict(targets - mean) + mean
+    # One sample of latents for all generators, so that what is made of the same parameters is the same.
     z, _ = draw_latents(prior, jax.random.key(0), _LATENTS)
-    offset = -jnp.log(_frequency(jnp.tanh(z @ inner['kernel'] + inner['bias']), targets, each))
+    offset = -jnp.log(_frequency(jnp.tanh(z @ inner['kernel'] + inner['bias']), targets, left_out[best]))
     outer, bias = outer.at[:, cold].set(predicted[:, :-1].T), bias.at[cold].set(predicted[:, -1] + offset)
   return Generator(inner['kernel'], inner['bias'], outer, bias, jnp.asarray(warm), prior)
 
